@@ -1,0 +1,1 @@
+"""One line from weights to production, with proof at every step."""

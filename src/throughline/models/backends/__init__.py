@@ -1,0 +1,1 @@
+"""The runtimes a model can run on: one file each, behind one Predictor."""

@@ -1,0 +1,1 @@
+"""The model files we can recognise by their content: one file each."""

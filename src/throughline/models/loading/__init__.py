@@ -1,0 +1,1 @@
+"""Opening files that may be hostile: nothing in them runs in this process."""

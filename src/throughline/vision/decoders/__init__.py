@@ -1,0 +1,1 @@
+"""Raw tensors to Detections: one file per family of model heads."""
