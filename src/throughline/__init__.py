@@ -1,1 +1,71 @@
-"""One line from weights to production, with proof at every step."""
+"""One line from weights to production, with proof at every step.
+
+Every public name is loaded on first use, so ``import throughline`` costs nothing.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from throughline.contracts.artifacts import Artifact, Passport, Predictor, TensorSpec
+    from throughline.contracts.detections import Detection, Detections
+    from throughline.contracts.errors import (
+        InputError,
+        MissingExtra,
+        ModelRefused,
+        PassportMismatch,
+        SettingsError,
+        ThroughlineError,
+        Unavailable,
+    )
+    from throughline.contracts.frames import Frame
+    from throughline.contracts.verdicts import Check, Verdict
+    from throughline.models.artifact import read_artifact
+    from throughline.models.session import Session, open_model
+    from throughline.settings import Config
+    from throughline.verbs.demo import demo
+    from throughline.verbs.doctor import doctor
+    from throughline.verbs.inspect import inspect
+
+__version__ = "0.1.0"
+
+_HOMES = {
+    "contracts.artifacts": ("Artifact", "Passport", "Predictor", "TensorSpec"),
+    "contracts.detections": ("Detection", "Detections"),
+    "contracts.errors": (
+        "InputError",
+        "MissingExtra",
+        "ModelRefused",
+        "PassportMismatch",
+        "SettingsError",
+        "ThroughlineError",
+        "Unavailable",
+    ),
+    "contracts.frames": ("Frame",),
+    "contracts.verdicts": ("Check", "Verdict"),
+    "models.artifact": ("read_artifact",),
+    "models.session": ("Session", "open_model"),
+    "settings": ("Config",),
+    "verbs.demo": ("demo",),
+    "verbs.doctor": ("doctor",),
+    "verbs.inspect": ("inspect",),
+}
+_HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
+
+__all__ = [
+    "Artifact", "Check", "Config", "Detection", "Detections", "Frame", "InputError", "MissingExtra", "ModelRefused",
+    "Passport", "PassportMismatch", "Predictor", "Session", "SettingsError", "TensorSpec", "ThroughlineError",
+    "Unavailable", "Verdict", "demo", "doctor", "inspect", "open_model", "read_artifact",
+]  # fmt: skip
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOME_OF:
+        return getattr(importlib.import_module(f"throughline.{_HOME_OF[name]}"), name)
+    raise AttributeError(f"module 'throughline' has no attribute '{name}'")
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -47,14 +47,16 @@ class Step:
 class Passport:
     """Where a model came from, what it expects, and the evidence that it is right.
 
-    It ties to its file by ``sha256``; ``checksum`` covers the passport itself and
-    ``seal`` is made with this machine's key. docs/passports.md tells the whole.
+    It ties to its file by ``sha256`` (and to the ``companions`` that the file reads,
+    by theirs); ``checksum`` covers the passport itself, and ``seal`` is made with this
+    machine's key when the file was made here or trusted here. docs/passports.md tells the whole.
     """
 
     file: str
     sha256: str
     size: int
     format: str
+    companions: Mapping[str, str] = field(default_factory=dict)
     task: str | None = None
     labels: tuple[str, ...] = ()
     decoder: str | None = None
@@ -76,17 +78,45 @@ class Passport:
 class Artifact:
     """A model file and everything known about it without running it.
 
-    ``passport`` is None when there is none beside the file.
+    Attributes:
+        path: where the file is.
+        passport: what is known of it, whether or not it was ever written down.
+        issued: a passport lies beside the file, and matches it.
     """
 
     path: Path
-    format: str
-    task: str | None
-    labels: tuple[str, ...]
-    inputs: tuple[TensorSpec, ...]
-    outputs: tuple[TensorSpec, ...]
-    sha256: str
-    passport: Passport | None
+    passport: Passport
+    issued: bool
+
+    @property
+    def format(self) -> str:
+        """The name of its format: "onnx", "openvino" and so on."""
+        return self.passport.format
+
+    @property
+    def task(self) -> str | None:
+        """What it is for: "detect", "segment", "classify"; None when nobody has said."""
+        return self.passport.task
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """The names of its classes, by class number."""
+        return self.passport.labels
+
+    @property
+    def inputs(self) -> tuple[TensorSpec, ...]:
+        """What it takes."""
+        return self.passport.inputs
+
+    @property
+    def outputs(self) -> tuple[TensorSpec, ...]:
+        """What it returns."""
+        return self.passport.outputs
+
+    @property
+    def sha256(self) -> str:
+        """The hash of the file."""
+        return self.passport.sha256
 
 
 @runtime_checkable
