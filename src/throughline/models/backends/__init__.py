@@ -1,1 +1,75 @@
-"""The runtimes a model can run on: one file each, behind one Predictor."""
+"""Running a model on one runtime: the family of backends, one file each.
+
+A backend opens a file that was already cleared as safe and runs it, and nothing
+else: checking what is fed, splitting batches, surviving a full memory and keeping
+statistics are done once, for all of them, by ``throughline.models.session``.
+
+A member's ``make(path, *, device, threads, inputs, outputs, **options)`` returns a
+``Runner``; ``inputs`` and ``outputs`` are what is already known of the model, for
+formats that do not say it themselves. Its ``facts`` are ``formats`` (what it opens, the
+native one first) and ``devices`` (a function: what it can run on here, now).
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+
+from throughline.contracts.artifacts import Array, TensorSpec
+from throughline.contracts.errors import MissingExtra, Unavailable
+from throughline.plugins import Family
+
+BACKENDS = Family("backend", "throughline.models.backends")
+UNKNOWN = "any"
+"""The dtype of a tensor about which the model's file says nothing; its shape is then ``("...",)``."""
+
+
+class OutOfMemory(Exception):
+    """What every backend turns its runtime's own out-of-memory error into; ``Session`` answers it."""
+
+
+class Runner(ABC):
+    """One opened model on one runtime. ``predict`` may be called from several threads at once.
+
+    Attributes:
+        inputs: what ``predict`` takes, in the model's order.
+        outputs: what ``predict`` returns, in the model's order; empty until known.
+        max_batch: the largest batch it can be given, where something other than the shapes limits it.
+        notes: what the user should know about how this model is run here, a line each.
+    """
+
+    inputs: tuple[TensorSpec, ...]
+    outputs: tuple[TensorSpec, ...]
+    max_batch: int | None = None
+    notes: tuple[str, ...] = ()
+
+    @abstractmethod
+    def predict(self, feeds: Mapping[str, Array]) -> dict[str, Array]:
+        """Run the model once; the arrays returned are the caller's own, and the feeds are left as they were."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Give back what the model holds; nothing runs on it by then."""
+
+    def gpu_bytes(self) -> int | None:
+        """How much GPU memory it holds; None where that is not known or there is no GPU."""
+        return None
+
+
+def devices(name: str) -> tuple[str, ...]:
+    """The devices a backend can use here: "cpu", "gpu:0", ... Empty when it cannot run at all."""
+    plugin = BACKENDS.get(name)
+    return () if plugin.missing() else tuple(plugin.facts["devices"]())
+
+
+def unusable(name: str) -> Unavailable | None:
+    """Why a backend cannot run anything here, and the fix; None when it can."""
+    plugin = BACKENDS.get(name)
+    if (lacking := plugin.missing()) is not None:
+        return MissingExtra(lacking, f"backend '{name}'", plugin.extra or "all")
+    try:
+        if plugin.facts["devices"]():
+            return None
+    except Exception as error:
+        return Unavailable(f"backend '{name}' does not load: {error}", f"reinstall {', '.join(plugin.needs)}")
+    return Unavailable(f"backend '{name}' needs an NVIDIA GPU; none was found", "use a backend that runs on the CPU")

@@ -1,0 +1,232 @@
+"""A model, opened: the one way the product runs anything.
+
+``open_model`` clears the file as safe, picks the runtime and the device, and says what
+it picked. The ``Session`` it returns adds to the bare runtime all that a caller should
+not have to think about: feeds are checked, any batch size works, a full memory halves
+the batch, values that are not finite are noticed, and the cost of it all is known.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Literal, final
+
+import numpy as np
+
+from throughline.contracts.artifacts import Array, TensorSpec
+from throughline.contracts.errors import InputError, ThroughlineError, Unavailable
+from throughline.hardware import cores
+from throughline.models import feeding
+from throughline.models.backends import BACKENDS, Runner, devices, unusable
+from throughline.models.splitting import Splitter
+from throughline.models.timing import PerformanceStats, Stopwatch
+
+_log = logging.getLogger("throughline")
+
+
+@final
+class Session:
+    """One opened model: a ``Predictor`` that is safe to call from several threads, and to close meanwhile."""
+
+    def __init__(
+        self,
+        runner: Runner,
+        *,
+        name: str,
+        backend: str,
+        device: str,
+        threads: int,
+        max_batch: int | None = None,
+        on_nonfinite: Literal["report", "raise"] = "report",
+        notes: Sequence[str] = (),
+    ) -> None:
+        self.name = name
+        self.backend = backend
+        self.device = device
+        self.threads = threads
+        self.notes = (*notes, *runner.notes)
+        self._runner = runner
+        self._watch = Stopwatch()
+        self._splitter = Splitter(runner, max_batch, self._watch.batch)
+        self._on_nonfinite = on_nonfinite
+        self._gate = threading.Condition()
+        self._inside = 0
+        self._closed = False
+        self._warned = False
+
+    @property
+    def inputs(self) -> tuple[TensorSpec, ...]:
+        """What ``predict`` takes."""
+        return self._runner.inputs
+
+    @property
+    def outputs(self) -> tuple[TensorSpec, ...]:
+        """What ``predict`` returns."""
+        return self._runner.outputs
+
+    @property
+    def fitting_batch(self) -> int | None:
+        """The batch that memory was found to hold, once it has run out; None before."""
+        return self._splitter.fitting
+
+    def __str__(self) -> str:
+        return f"{self.name}: {self.backend} on {self.device}, {self.threads} thread{'s' * (self.threads != 1)}"
+
+    def predict(self, feeds: Mapping[str, Array]) -> dict[str, Array]:
+        """Run the model over a batch of any size, empty ones too."""
+        with self._open():
+            started = self._watch.start()
+            samples, bad = None, 0
+            try:
+                outputs, rows = self._run(feeds)
+                bad = self._non_finite(outputs)
+                samples = 1 if rows is None else rows
+                return outputs
+            finally:
+                self._watch.stop(started, samples, bad)
+
+    def warm_up(self, runs: int = 3, feeds: Mapping[str, Array] | None = None) -> None:
+        """Run the model without counting it, so that what comes after is its usual speed.
+
+        Args:
+            runs: how often.
+            feeds: what to feed it; zeros, with dynamic axes at 32, when not given.
+        """
+        feeds = feeding.zeros(self.inputs) if feeds is None else feeds
+        with self._open():
+            for _ in range(runs):
+                self._run(feeds)
+            self._watch.reset()
+
+    def get_performance_stats(self) -> PerformanceStats:
+        """Latency percentiles, throughput, memory and counts since it was opened or last warmed up."""
+        return self._watch.stats(None if self._closed else self._runner.gpu_bytes())
+
+    def close(self) -> None:
+        """Give back what the model holds, once the calls now running have returned."""
+        with self._gate:
+            was_closed, self._closed = self._closed, True
+            self._gate.wait_for(lambda: self._inside == 0)
+        if not was_closed:
+            self._runner.close()
+
+    def __enter__(self) -> Session:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    @contextmanager
+    def _open(self) -> Iterator[None]:
+        with self._gate:
+            if self._closed:
+                raise InputError(f"{self.name} is closed", "open it again with open_model")
+            self._inside += 1
+        try:
+            yield
+        finally:
+            with self._gate:
+                self._inside -= 1
+                if self._closed:
+                    self._gate.notify_all()
+
+    def _run(self, feeds: Mapping[str, Array]) -> tuple[dict[str, Array], int | None]:
+        rows = feeding.check(self.inputs, feeds)
+        try:
+            return self._splitter.run(feeds, rows), rows
+        except MemoryError:
+            raise Unavailable("memory is full: the answers do not fit", "feed fewer rows at a time") from None
+
+    def _non_finite(self, outputs: Mapping[str, Array]) -> int:
+        bad = 0
+        for name, array in outputs.items():
+            if _all_finite(array):
+                continue
+            where = ~np.isfinite(array)
+            count = int(np.count_nonzero(where))
+            bad += count
+            first = f", first in row {int(np.argwhere(where)[0][0])}" if array.ndim else ""
+            line = f"{self.name}: output '{name}' holds {count} values that are not finite{first}"
+            if self._on_nonfinite == "raise":
+                raise ThroughlineError(line, "look at the input of that row; a half precision model may overflow")
+            if not self._warned:
+                self._warned = True
+                _log.warning("%s (said once; the statistics count the rest)", line)
+        return bad
+
+
+def open_model(
+    path: str | Path,
+    *,
+    backend: str = "auto",
+    device: str = "auto",
+    threads: int | None = None,
+    max_batch: int | None = None,
+    trust: bool = False,
+    factory: str | None = None,
+    allow_cpu: bool = False,
+    on_nonfinite: Literal["report", "raise"] = "report",
+) -> Session:
+    """Open a model file and say on one line (``str(session)``) what runs it.
+
+    Args:
+        path: the file.
+        backend: the runtime; "auto" takes the one that the format is made for.
+        device: "cpu", "gpu", "gpu:1"; "auto" takes a GPU where the backend can use one.
+        threads: how many CPU threads one prediction may use; all this process has when not given.
+        max_batch: the largest batch to give the runtime; larger ones are split.
+        trust: open programs (TorchScript, engines) that no passport of this machine vouches for.
+        factory: "package.module:function" that builds the network which a state dict belongs to.
+        allow_cpu: take the CPU, with a warning, where the GPU asked for is not there.
+        on_nonfinite: "report" NaN and infinite outputs once, or "raise" on them.
+    """
+    path = Path(path)
+    name = "onnxruntime" if backend == "auto" else backend
+    if (reason := unusable(name)) is not None:
+        raise reason
+    chosen, notes = _device(name, device, allow_cpu)
+    threads = cores() if threads is None else threads
+    if threads < 1:
+        raise InputError(f"threads={threads}", "pass at least 1")
+    options: dict[str, Any] = {} if factory is None else {"factory": factory}
+    runner: Runner = BACKENDS.make(name, path, device=chosen, threads=threads, **options)
+    session = Session(
+        runner,
+        name=path.name,
+        backend=name,
+        device=chosen,
+        threads=threads,
+        max_batch=max_batch,
+        on_nonfinite=on_nonfinite,
+        notes=notes,
+    )
+    _log.info("%s", session)
+    return session
+
+
+def _device(backend: str, asked: str, allow_cpu: bool) -> tuple[str, tuple[str, ...]]:
+    there = devices(backend)
+    if asked == "auto":
+        return next((name for name in there if name != "cpu"), there[0]), ()
+    wanted = re.fullmatch(r"(?:gpu|cuda)(?::(\d+))?|(\d+)", asked)
+    if asked != "cpu" and wanted is None:
+        raise InputError(f"there is no device '{asked}'", "one of: auto, cpu, gpu, gpu:0, gpu:1, ...")
+    name = "cpu" if wanted is None else f"gpu:{wanted[1] or wanted[2] or 0}"
+    if name in there:
+        return name, ()
+    problem = f"{backend} cannot use {name} here: it has {', '.join(there) or 'nothing to run on'}"
+    if name != "cpu" and allow_cpu and "cpu" in there:
+        _log.warning("%s; running on the CPU instead", problem)
+        return "cpu", (f"{problem}; running on the CPU instead",)
+    raise Unavailable(problem, "pass device='auto'" + (" or allow_cpu=True" if name != "cpu" else ""))
+
+
+def _all_finite(array: Array) -> bool:
+    if array.dtype == np.float16:  # numpy's isfinite is six times slower on halves than a look at their bits
+        return array.size == 0 or int((array.view(np.uint16) & 0x7FFF).max()) < 0x7C00
+    return array.dtype.kind not in "fc" or bool(np.isfinite(array).all())
