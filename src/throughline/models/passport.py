@@ -16,9 +16,10 @@ import hashlib
 import hmac
 import json
 import os
+import re
 import secrets
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,7 @@ from throughline.contracts.verdicts import Check, Verdict
 SCHEMA = Path(__file__).with_name("passport.schema.json")
 VERSION = 1
 _LARGEST = 16 * 2**20
+_HASH = re.compile("[0-9a-f]{64}")
 
 
 def path_of(model: Path) -> Path:
@@ -139,33 +141,36 @@ def to_json(passport: Passport) -> dict[str, Any]:
 
 
 def parse(body: Any) -> Passport:
-    """A passport from its JSON. Raises ValueError, KeyError or TypeError on anything else."""
-    fields = dict(_mapping(body, "the passport"))
-    if (version := fields.pop("passport", None)) != VERSION:
+    """A passport from its JSON. Raises ValueError, KeyError or TypeError on anything that the schema does not allow."""
+    fields = dict(_object(body, "the passport", {"passport", *(field.name for field in dataclasses.fields(Passport))}))
+    if (version := fields.pop("passport")) != VERSION or isinstance(version, bool):
         raise ValueError(f"'passport' is {version!r}; this version reads {VERSION}")
-    if unknown := set(fields) - {field.name for field in dataclasses.fields(Passport)}:
-        raise ValueError(f"unknown key '{min(unknown)}'")
-    fields["inputs"] = tuple(_tensor(item) for item in _list(fields.get("inputs", []), "inputs"))
-    fields["outputs"] = tuple(_tensor(item) for item in _list(fields.get("outputs", []), "outputs"))
-    fields["steps"] = tuple(_step(item) for item in _list(fields.get("steps", []), "steps"))
-    fields["evidence"] = tuple(_verdict(item) for item in _list(fields.get("evidence", []), "evidence"))
-    fields["labels"] = tuple(_text(item, "labels") for item in _list(fields.get("labels", []), "labels"))
-    for name in ("companions", "machine"):
-        entries = _mapping(fields.get(name, {}), name)
-        fields[name] = {_text(key, name): _text(value, name) for key, value in entries.items()}
-    if any("/" in name or name in {"", ".", ".."} for name in [fields["file"], *fields["companions"]]):
-        raise ValueError("'file' and 'companions' name files beside the passport, without folders")
-    for name in ("file", "sha256", "format", "checksum", "seal"):
+    for name in ("file", "format"):
         _text(fields[name], name)
+    for name in ("sha256", "checksum", "seal"):
+        if not (_HASH.fullmatch(_text(fields[name], name)) or (name == "seal" and not fields[name])):
+            raise ValueError(f"'{name}' is not a sha256 in hexadecimal")
     for name in ("task", "decoder", "precision", "licence", "parent"):
         if fields.get(name) is not None:
             _text(fields[name], name)
-    for name in ("size", "stride"):
-        if fields.get(name) is not None:
-            _count(fields[name], name)
+    _count(fields["size"], "size")
+    if fields.get("stride") is not None:
+        _count(fields["stride"], "stride")
     if fields.get("imgsz") is not None:
         height, width = (_count(side, "imgsz") for side in _list(fields["imgsz"], "imgsz"))
         fields["imgsz"] = (height, width)
+    fields["labels"] = tuple(_text(item, "labels") for item in _list(fields.get("labels", []), "labels"))
+    for name, read_one in (("inputs", _tensor), ("outputs", _tensor), ("steps", _step), ("evidence", _verdict)):
+        fields[name] = tuple(read_one(item) for item in _list(fields.get(name, []), name))
+    fields["machine"] = {
+        key: _text(value, "machine") for key, value in _object(fields.get("machine", {}), "machine").items()
+    }
+    fields["companions"] = dict(_object(fields.get("companions", {}), "companions"))
+    for name in (fields["file"], *fields["companions"]):
+        if "/" in name or name in {"", ".", ".."}:
+            raise ValueError(f"{name!r} is not the name of a file beside the passport")
+    if not all(_HASH.fullmatch(_text(value, "companions")) for value in fields["companions"].values()):
+        raise ValueError("'companions' holds something that is not a sha256 in hexadecimal")
     return Passport(**fields)
 
 
@@ -231,7 +236,7 @@ def _plain(value: Any) -> Any:
 
 
 def _tensor(body: Any) -> TensorSpec:
-    fields = _mapping(body, "a tensor")
+    fields = _object(body, "a tensor", {"name", "dtype", "shape"})
     shape = tuple(_list(fields["shape"], "shape"))
     if any(isinstance(size, bool) or not isinstance(size, int | str) for size in shape):
         raise TypeError(f"a shape holds sizes and names of sizes, not {list(shape)}")
@@ -239,20 +244,32 @@ def _tensor(body: Any) -> TensorSpec:
 
 
 def _step(body: Any) -> Step:
-    fields = _mapping(body, "a step")
-    options = _mapping(fields.get("options", {}), "options")
+    fields = _object(body, "a step", {"name", "options", "tool"})
+    options = _object(fields.get("options", {}), "options")
     return Step(_text(fields["name"], "name"), options, _text(fields.get("tool", ""), "tool"))
 
 
 def _verdict(body: Any) -> Verdict:
-    fields = _mapping(body, "evidence")
-    checks = tuple(Check(**_mapping(check, "a check")) for check in _list(fields["checks"], "checks"))
-    return Verdict(tuple(_text(item, "subjects") for item in _list(fields["subjects"], "subjects")), checks)
+    fields = _object(body, "evidence", {"subjects", "checks"})
+    subjects = tuple(_text(item, "subjects") for item in _list(fields["subjects"], "subjects"))
+    return Verdict(subjects, tuple(_check(item) for item in _list(fields["checks"], "checks")))
 
 
-def _mapping(value: Any, name: str) -> Mapping[str, Any]:
+def _check(body: Any) -> Check:
+    fields = _object(body, "a check", {"name", "observed", "limit", "passed"})
+    for name in ("observed", "limit"):
+        if isinstance(fields[name], bool) or not isinstance(fields[name], int | float | str):
+            raise TypeError(f"'{name}' is {fields[name]!r}, not a number or text")
+    if not isinstance(fields["passed"], bool):
+        raise TypeError(f"'passed' is {fields['passed']!r}, not true or false")
+    return Check(_text(fields["name"], "name"), fields["observed"], fields["limit"], fields["passed"])
+
+
+def _object(value: Any, name: str, allowed: Set[str] | None = None) -> Mapping[str, Any]:
     if not isinstance(value, dict):
         raise TypeError(f"{name} is {type(value).__name__}, not an object")
+    if allowed is not None and (unknown := set(value) - allowed):
+        raise ValueError(f"{name} has an unknown key '{min(unknown)}'")
     return value
 
 
