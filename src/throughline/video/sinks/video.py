@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from fractions import Fraction
 from pathlib import Path
-from typing import Self
+from typing import TYPE_CHECKING, Self, cast
 
 from throughline.contracts.detections import Detections
 from throughline.contracts.errors import InputError
 from throughline.contracts.frames import Frame
 from throughline.plugins import Plugin
 from throughline.vision.drawing import annotate
+
+if TYPE_CHECKING:
+    import av
 
 _CLOCK = 90_000
 _CONTAINERS = {".mp4", ".mkv", ".mov"}
@@ -35,9 +39,9 @@ class VideoSink:
             path.parent.mkdir(parents=True, exist_ok=True)
             self._file = av.open(str(self._fresh), "w")
         except OSError as error:
-            raise InputError(f"{path}: cannot write: {error.strerror}", "choose a folder you can write to") from None
+            raise self._cannot_write(error) from None
         encoder = "libx264" if "libx264" in av.codecs_available else "mpeg4"
-        self._stream = self._file.add_stream(encoder, rate=fps)
+        self._stream = cast("av.VideoStream", self._file.add_stream(encoder, rate=fps))
         self._stream.pix_fmt = "yuv420p"
         self._stream.time_base = self._stream.codec_context.time_base = Fraction(1, _CLOCK)
         if encoder == "libx264":
@@ -49,10 +53,17 @@ class VideoSink:
 
         picture = annotate(frame.image, found)
         height, width = (side - side % 2 for side in picture.shape[:2])  # 4:2:0 has no odd sides
-        self._stream.width, self._stream.height = width, height
+        if not self._stream.codec_context.is_open:
+            self._stream.width, self._stream.height = width, height
+        elif (height, width) != (self._stream.height, self._stream.width):
+            raise InputError(
+                f"frame {frame.index} is {width}x{height}; {self.path} began with frames of "
+                f"{self._stream.width}x{self._stream.height}",
+                "write each size to a video of its own",
+            )
         encoded = av.VideoFrame.from_ndarray(picture[:height, :width], format="rgb24")
         encoded.pts, encoded.time_base = round(frame.seconds * _CLOCK), Fraction(1, _CLOCK)
-        self._file.mux(self._stream.encode(encoded))
+        self._encode(encoded)
 
     def __enter__(self) -> Self:
         return self
@@ -60,12 +71,31 @@ class VideoSink:
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         try:
             if kind is None:
-                self._file.mux(self._stream.encode(None))
-            self._file.close()
-            if kind is None:
+                self._encode(None)
+                self._finish()
                 self._fresh.replace(self.path)
+            else:
+                with contextlib.suppress(InputError):  # the first error is the one to hear of
+                    self._finish()
         finally:
             self._fresh.unlink(missing_ok=True)
+
+    def _encode(self, picture: av.VideoFrame | None) -> None:
+        try:
+            self._file.mux(self._stream.encode(picture))
+        except OSError as error:
+            raise self._cannot_write(error) from None
+
+    def _finish(self) -> None:
+        try:
+            self._file.close()
+        except OSError as error:
+            raise self._cannot_write(error) from None
+
+    def _cannot_write(self, error: OSError) -> InputError:
+        return InputError(
+            f"{self.path}: cannot write: {error.strerror}", "choose a folder with room that you can write to"
+        )
 
 
 PLUGIN = Plugin(make=VideoSink, summary="annotated video", needs=("av", "cv2"))
