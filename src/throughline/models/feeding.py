@@ -12,11 +12,7 @@ import numpy as np
 
 from throughline.contracts.artifacts import Array, Axis, TensorSpec
 from throughline.contracts.errors import InputError
-from throughline.models.backends import UNKNOWN
-
-ANY_SHAPE = ("...",)
-UNNAMED = "?"
-"""A dynamic axis to which the model's file gives no name."""
+from throughline.models.backends import ANY_SHAPE, UNKNOWN, UNNAMED
 
 
 def batch_axis(specs: Sequence[TensorSpec]) -> Axis | None:

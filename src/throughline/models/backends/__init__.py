@@ -16,12 +16,19 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping
 
 from throughline.contracts.artifacts import Array, TensorSpec
-from throughline.contracts.errors import MissingExtra, Unavailable
+from throughline.contracts.errors import InputError, MissingExtra, Unavailable
 from throughline.plugins import Family
 
 BACKENDS = Family("backend", "throughline.models.backends")
 UNKNOWN = "any"
-"""The dtype of a tensor about which the model's file says nothing; its shape is then ``("...",)``."""
+"""The dtype of a tensor about which the model's file says nothing."""
+ANY_SHAPE = ("...",)
+"""The shape of a tensor about which the model's file says nothing."""
+UNNAMED = "?"
+"""A dynamic axis to which the model's file gives no name."""
+
+
+_MEMORY = ("bad_alloc", "failed to allocate", "can't allocate memory", "out of memory", "outofmemory")
 
 
 class OutOfMemory(Exception):
@@ -73,3 +80,13 @@ def unusable(name: str) -> Unavailable | None:
     except Exception as error:
         return Unavailable(f"backend '{name}' does not load: {error}", f"reinstall {', '.join(plugin.needs)}")
     return Unavailable(f"backend '{name}' needs an NVIDIA GPU; none was found", "use a backend that runs on the CPU")
+
+
+def failure(error: Exception, what: str) -> Exception:
+    """A runtime's own error as one of ours: ``OutOfMemory`` or, with its first line, an ``InputError``."""
+    text = str(error).strip()
+    lines = [line.strip() for line in text.splitlines() if line.strip() and not line.startswith("Exception from")]
+    problem = f"{what}: {lines[0] if lines else type(error).__name__}"
+    if isinstance(error, MemoryError) or any(sign in text.lower() for sign in _MEMORY):
+        return OutOfMemory(problem)
+    return InputError(problem, "check that the file is whole and that the feeds fit it")

@@ -14,7 +14,7 @@ from typing import Any, final
 from throughline.contracts.artifacts import Array, TensorSpec
 from throughline.contracts.errors import InputError, Unavailable
 from throughline.hardware import detect
-from throughline.models.backends import OutOfMemory, Runner
+from throughline.models.backends import UNNAMED, Runner, failure
 from throughline.plugins import Plugin
 
 _DTYPES = {
@@ -24,7 +24,6 @@ _DTYPES = {
     **{name: name for name in ("float16", "bool", "int8", "int16", "int32", "int64")},
     **{name: name for name in ("uint8", "uint16", "uint32", "uint64")},
 }
-_MEMORY = ("bad_alloc", "allocate memory", "out of memory", "bfc_arena", "failed to allocate")
 _ERRORS_ONLY = 3
 
 
@@ -47,7 +46,7 @@ class OnnxRuntimeRunner(Runner):
                 path, options, providers=[provider], provider_options=[settings]
             )
         except Exception as error:
-            raise _translated(error, f"{path}: ONNX Runtime cannot open it: {_first_line(error)}") from None
+            raise failure(error, f"{path}: ONNX Runtime cannot open it") from None
         if provider not in self._session.get_providers():
             raise Unavailable(
                 f"ONNX Runtime could not use {provider}: it took {', '.join(self._session.get_providers())} instead",
@@ -62,7 +61,7 @@ class OnnxRuntimeRunner(Runner):
         try:
             return dict(zip(self._names, self._session.run(self._names, dict(feeds)), strict=True))
         except Exception as error:
-            raise _translated(error, f"ONNX Runtime could not run the model: {_first_line(error)}") from None
+            raise failure(error, "ONNX Runtime could not run the model") from None
 
     def close(self) -> None:
         """Let go of the session and its memory."""
@@ -106,20 +105,8 @@ def _spec(path: Path, argument: Any) -> TensorSpec:
             f"{path}: '{argument.name}' is a {argument.type}; inputs and outputs must be tensors that numpy can hold",
             "export the model again with plain tensors (for scikit-learn: options={'zipmap': False})",
         )
-    sizes = enumerate(argument.shape or [])
-    shape = tuple(size if isinstance(size, int) else size or f"{argument.name}_{axis}" for axis, size in sizes)
+    shape = tuple(size if isinstance(size, int) else size or UNNAMED for size in argument.shape)
     return TensorSpec(argument.name, _DTYPES[kind], shape)
-
-
-def _translated(error: Exception, problem: str) -> Exception:
-    text = str(error).lower()
-    if isinstance(error, MemoryError) or any(sign in text for sign in _MEMORY):
-        return OutOfMemory(problem)
-    return InputError(problem, "check that the inputs fit the model, and that the file is whole")
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).strip().partition("\n")[0]
 
 
 PLUGIN = Plugin(
