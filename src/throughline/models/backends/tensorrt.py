@@ -172,7 +172,8 @@ def _logger(trt: Any) -> Any:
                 self._errors = [*self._errors[-4:], message]
 
         def last(self) -> str:
-            return "; ".join(self._errors) or "it gave no reason"
+            errors, self._errors = self._errors, []
+            return "; ".join(errors) or "it gave no reason"
 
     return Logger()
 

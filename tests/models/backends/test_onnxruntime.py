@@ -1,0 +1,5 @@
+from throughline.testing.backends import BackendConformance
+
+
+class TestOnnxRuntime(BackendConformance):
+    backend = "onnxruntime"

@@ -1,0 +1,5 @@
+from throughline.testing.backends import BackendConformance
+
+
+class TestOpenVinoOnOnnx(BackendConformance):
+    backend = "openvino"
