@@ -1,0 +1,101 @@
+"""TorchScript: a zip archive of code and weights. A program, which runs as soon as it is opened."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any
+
+from throughline.contracts.errors import InputError
+from throughline.models.formats import Description, Glimpse, Risk
+from throughline.models.formats._exported import exported_fields
+from throughline.models.formats._precision import precision_of
+from throughline.models.loading.archives import Archive
+from throughline.models.loading.checkpoint_file import is_torchscript
+from throughline.models.loading.claims import Claim, claims
+from throughline.models.loading.pickles import read_pickles
+from throughline.plugins import Plugin
+
+_FORWARD = re.compile(r"def forward\(self: __torch__\.[\w.]+,?\s*(.*?)\)\s*->\s*([^:]+):", re.DOTALL)
+_MAX_CODE = 64 << 20
+_MAX_EXTRA = 1 << 20
+
+
+class TorchScript:
+    """A ``.torchscript`` file."""
+
+    suffixes = (".torchscript", ".jit", ".pt", ".pth", ".ptl")
+
+    def recognises(self, file: Glimpse) -> bool:
+        """Whether it is an archive with compiled code in it."""
+        return file.archive is not None and is_torchscript(file.archive)
+
+    def describe(self, file: Glimpse) -> Description:
+        """Read what was written beside the code, and measure the weights."""
+        archive = file.archive
+        assert archive is not None
+        code = [name for name in archive.entries if name.startswith(f"{archive.root}code/") and name.endswith(".py")]
+        mobile = archive.has("bytecode.pkl")
+        found = _weights(archive)
+        elements: dict[str, int] = {}
+        for claim in found:
+            elements[claim.dtype] = elements.get(claim.dtype, 0) + claim.elements
+        text = _extra(archive)
+        fields = exported_fields(text)
+        if (forward := _forward(archive)) is not None:
+            fields["metadata"]["forward"] = forward
+        fields.pop("decoder")
+        return Description(
+            path=file.path,
+            format="torchscript",
+            kind=("mobile program" if mobile else "program") + f" of {len(code)} code files",
+            risk=Risk("program", "TorchScript is a program: its code can read and write files when it runs"),
+            precision=precision_of(elements),
+            parameters=sum(elements.values()),
+            files=(file.path,),
+            **fields,
+        )
+
+
+def _weights(archive: Archive) -> list[Claim]:
+    name = f"{archive.root}data.pkl"
+    if name not in archive.entries:
+        raise InputError(f"{archive.path} is a TorchScript archive without its data.pkl", "export the model again")
+    reading = read_pickles(archive.read(name), count=1)
+    if reading.broken:
+        raise InputError(f"{archive.path} is a damaged TorchScript file: {reading.broken}", "copy it again")
+    return list(claims(reading.root))
+
+
+def _extra(archive: Archive) -> dict[str, str]:
+    """The files that an exporter put beside the code; a JSON object among them is taken apart."""
+    found: dict[str, str] = {}
+    prefix = f"{archive.root}extra/"
+    for name in list(archive.entries)[:10_000]:
+        if not name.startswith(prefix) or archive.entries[name].file_size > _MAX_EXTRA:
+            continue
+        text = archive.read(name).decode("utf-8", "replace")
+        try:
+            value: Any = json.loads(text)
+        except (ValueError, RecursionError):
+            value = None
+        if isinstance(value, dict):
+            found.update((str(key), item if isinstance(item, str) else json.dumps(item)) for key, item in value.items())
+        else:
+            found[name.removeprefix(prefix)] = text[:2000]
+    return found
+
+
+def _forward(archive: Archive) -> str | None:
+    """How the program is called, as its own source says."""
+    sources = [f"{archive.root}code/__torch__.py"]
+    sources += [name for name in archive.entries if name.endswith(".py") and name not in sources][-1:]
+    for name in sources:
+        if name in archive.entries and archive.entries[name].file_size <= _MAX_CODE:
+            match = _FORWARD.search(archive.read(name).decode("utf-8", "replace")[: 1 << 20])
+            if match:
+                return f"({' '.join(match[1].split())}) -> {' '.join(match[2].split())}"[:500]
+    return None
+
+
+PLUGIN = Plugin(make=TorchScript, summary="a compiled PyTorch program (.torchscript)")
