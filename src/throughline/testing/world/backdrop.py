@@ -43,14 +43,16 @@ class Backdrop:
         """Back to front."""
         self._sky()
         self._distance()
-        self._side_street()
-        left, right = self._gap - self._half, self._gap + self._half
-        x = left
-        while x > -30:
-            x -= self._house(x, -1)
-        x = right
-        while x < self._width + 30:
-            x += self._house(x, 1)
+        corners = [self._terrace(self._gap + way * self._half, way) for way in (-1, 1)]
+        self._side_street(corners)
+
+    def _terrace(self, x: float, way: int) -> tuple[float, Colour]:
+        """A row of houses away from the side street; returns the corner house's height and colour."""
+        wide, *corner = self._house(x, way)
+        while -30 < (x := x + way * wide) < self._width + 30:
+            wide, *_ = self._house(x, way)
+        high, wall = corner
+        return high, wall
 
     def _sky(self) -> None:
         sheet, dice, mood, tone = self._sheet, self._dice, self._palette.mood, self._palette.sky()
@@ -77,7 +79,10 @@ class Backdrop:
         for colour, drop in ((base, 1.6), (mix(dim, bright, 0.55), 0.0), (bright, -1.8)):
             shrink = 1.0 if drop >= 0 else 0.72
             for px, r in puffs:
-                flat = [(px + r * shrink * cx * 1.25, y + drop + min(0.22 * r, r * shrink * cy * 0.75)) for cx, cy in smooth(_PUFF, 4)]
+                flat = [
+                    (px + r * shrink * cx * 1.25, y + drop + min(0.22 * r, r * shrink * cy * 0.75))
+                    for cx, cy in smooth(_PUFF, 4)
+                ]
                 self._sheet.fill(flat, colour=tone(colour), shines=True)
 
     def _distance(self) -> None:
@@ -87,7 +92,9 @@ class Backdrop:
         sheet.fill([*hills, (self._width + 90, 240), (-60, 240)], colour=mix(haze, (112, 136, 150), 0.34))
         for x in range(int(self._gap) - 90, int(self._gap) + 90, 12):
             top = 128 - dice.between(4, 26)
-            sheet.box(x, top, x + dice.between(9, 14), 240, colour=mix(haze, (126, 112, 128), 0.4 + dice.between(0, 0.12)))
+            sheet.box(
+                x, top, x + dice.between(9, 14), 240, colour=mix(haze, (126, 112, 128), 0.4 + dice.between(0, 0.12))
+            )
         x, wall = self._gap + dice.between(-16, 16), mix(haze, (150, 106, 92), 0.62)
         sheet.box(x - 5, 78, x + 5, 160, colour=wall)
         sheet.box(x, 78, x + 5, 160, colour=shade(wall, 0.9))
@@ -100,7 +107,7 @@ class Backdrop:
             tx, ty = self._gap + dice.between(-11, 11), dice.between(143, 153)
             sheet.disc(tx, ty, dice.between(2.5, 5), colour=mix(haze, (86, 122, 84), dice.between(0.5, 0.75)))
 
-    def _side_street(self) -> None:
+    def _side_street(self, corners: list[tuple[float, Colour]]) -> None:
         """Two rows of houses that run away to the vanishing point."""
         sheet, dice, haze = self._sheet, self._dice, self._palette.mood.haze
         vx, vy = self.vanish
@@ -110,20 +117,28 @@ class Backdrop:
             return vx + side * self._half * (1 - away), vy + (FRONTS - up - vy) * (1 - away)
 
         sheet.fill([at(-1, 0, 0), at(1, 0, 0), at(1, 0, far), at(-1, 0, far)], colour=mix(haze, (120, 114, 118), 0.72))
-        sheet.fill([at(-0.62, 0, 0), at(0.62, 0, 0), at(0.62, 0, far), at(-0.62, 0, far)], colour=mix(haze, (92, 92, 104), 0.8))
+        sheet.fill(
+            [at(-0.62, 0, 0), at(0.62, 0, 0), at(0.62, 0, far), at(-0.62, 0, far)], colour=mix(haze, (92, 92, 104), 0.8)
+        )
         for dash in range(7):
             a = 1 - 1 / (1 + dash * 0.42)
             b = 1 - 1 / (1.16 + dash * 0.42)
-            sheet.fill([at(-0.03, 0, a), at(0.03, 0, a), at(0.03, 0, b), at(-0.03, 0, b)], colour=mix(haze, (244, 238, 220), 0.7))
+            sheet.fill(
+                [at(-0.03, 0, a), at(0.03, 0, a), at(0.03, 0, b), at(-0.03, 0, b)],
+                colour=mix(haze, (244, 238, 220), 0.7),
+            )
         for side in (-1, 1):
             stops = [near, 0.32, 0.54, far]
             for index in range(2, -1, -1):
                 a, b = stops[index], stops[index + 1]
-                high = dice.between(100, 150)
+                high, paint = corners[side > 0] if index == 0 else (dice.between(100, 150), dice.pick(_WALLS))
                 clear = (1 - a) * 0.75 + 0.1
-                wall = mix(haze, shade(dice.pick(_WALLS), 0.72 if side < 0 else 0.9), clear)
+                wall = mix(haze, shade(paint, 0.72 if side < 0 else 0.9), clear)
                 sheet.fill([at(side, 0, a), at(side, high, a), at(side, high, b), at(side, 0, b)], colour=wall)
-                sheet.fill([at(side, high, a), at(side, high + 7, a), at(side, high + 7, b), at(side, high, b)], colour=shade(wall, 0.8))
+                sheet.fill(
+                    [at(side, high, a), at(side, high + 7, a), at(side, high + 7, b), at(side, high, b)],
+                    colour=shade(wall, 0.8),
+                )
                 glass = mix(haze, (98, 116, 136), clear)
                 for column in range(4):
                     u0, u1 = a + (b - a) * (column + 0.25) / 4, a + (b - a) * (column + 0.72) / 4
@@ -134,8 +149,8 @@ class Backdrop:
                         pane = [at(side, up, u0), at(side, up + 19, u0), at(side, up + 19, u1), at(side, up, u1)]
                         sheet.fill(pane, colour=colour, shines=lamp)
 
-    def _house(self, x: float, way: int) -> float:
-        """One house front, built away from the side street; returns its width."""
+    def _house(self, x: float, way: int) -> tuple[float, float, Colour]:
+        """One house front, built away from the side street; returns its width, height and colour."""
         sheet, dice = self._sheet, self._dice
         storeys = 2 + dice.below(3)
         storey = dice.between(33, 39)
@@ -172,7 +187,7 @@ class Backdrop:
         sheet.box(left, FRONTS - 5, right, FRONTS, colour=shade(wall, 0.6))
         sheet.box(left, FRONTS - ground - 1.5, right, FRONTS - ground + 1.2, colour=mix(trim, wall, 0.25))
         sheet.box(left, FRONTS - ground + 1.2, right, FRONTS - ground + 2.4, colour=shade(wall, 0.7))
-        return wide
+        return wide, FRONTS - top, wall
 
     def _courses(self, left: float, right: float, top: float, wall: Colour) -> None:
         """Bricks that show here and there, as plaster ages."""
@@ -205,18 +220,25 @@ class Backdrop:
             for x in range(int(left) + 16, int(right) - 14, 24):
                 sheet.box(x - 5, top - rise * 0.74, x + 5, top - 2, colour=trim)
                 sheet.box(x - 3.2, top - rise * 0.62, x + 3.2, top - 4, colour=_GLASS)
-                sheet.fill([(x - 6.5, top - rise * 0.74), (x + 6.5, top - rise * 0.74), (x, top - rise)], colour=shade(tiles, 0.8))
+                sheet.fill(
+                    [(x - 6.5, top - rise * 0.74), (x + 6.5, top - rise * 0.74), (x, top - rise)],
+                    colour=shade(tiles, 0.8),
+                )
         else:
             if kind == 3:
                 x = dice.between(left + 8, right - 20)
                 sheet.limb((x, top), (x, top - 20), 0.9, colour=(84, 84, 92))
                 for arm in range(3):
-                    sheet.limb((x - 5 + arm, top - 19 + arm * 3), (x + 5 - arm, top - 19 + arm * 3), 0.8, colour=(84, 84, 92))
+                    sheet.limb(
+                        (x - 5 + arm, top - 19 + arm * 3), (x + 5 - arm, top - 19 + arm * 3), 0.8, colour=(84, 84, 92)
+                    )
             sheet.box(left, top - 6, right, top, colour=shade(wall, 0.92))
         sheet.box(left - 2, top - 2, right + 2, top + 2, colour=trim)
         sheet.box(left, top + 2, right, top + 3.4, colour=shade(wall, 0.72))
 
-    def _window(self, x: float, y: float, wide: float, high: float, style: int, wall: Colour, trim: Colour, shutter: Colour) -> None:
+    def _window(
+        self, x: float, y: float, wide: float, high: float, style: int, wall: Colour, trim: Colour, shutter: Colour
+    ) -> None:
         sheet, dice = self._sheet, self._dice
         half, lamp = wide / 2, dice.chance(self._palette.lit)
         if style == 3:
@@ -235,7 +257,12 @@ class Backdrop:
         if not lamp:
             sheet.box(x - half, y, x + half, y + high * 0.3, colour=shade(glass, 0.74))
             lean = wide * dice.between(0.2, 0.5)
-            gleam = [(x - half + lean, y), (x - half + lean + wide * 0.28, y), (x - half + wide * 0.34, y + high), (x - half, y + high)]
+            gleam = [
+                (x - half + lean, y),
+                (x - half + lean + wide * 0.28, y),
+                (x - half + wide * 0.34, y + high),
+                (x - half, y + high),
+            ]
             sheet.fill(gleam, colour=mix(glass, (255, 255, 255), 0.3))
         curtain = dice.below(4)
         if curtain == 0:
@@ -269,7 +296,9 @@ class Backdrop:
         letters = left + (right - left) * 0.3
         while letters < right - (right - left) * 0.3:
             step = dice.between(2.2, 4.2)
-            sheet.box(letters, top + 3.2, letters + step, top + 7, colour=(250, 238, 206), shines=self._palette.night > 0.3)
+            sheet.box(
+                letters, top + 3.2, letters + step, top + 7, colour=(250, 238, 206), shines=self._palette.night > 0.3
+            )
             letters += step + 1.3
         door = dice.between(left + 12, right - 24)
         glass = mix((255, 222, 150), (120, 140, 150), 0.15) if lamp else (108, 136, 150)
@@ -277,7 +306,10 @@ class Backdrop:
             if x1 - x0 < 6:
                 continue
             sheet.box(x0, top + 12, x1, FRONTS - 8, colour=glass, shines=lamp and self._palette.night > 0.3)
-            sheet.fill([(x0 + 5, top + 12), (x0 + 12, top + 12), (x0 + 6, FRONTS - 8), (x0, FRONTS - 8)], colour=mix(glass, (255, 255, 255), 0.25))
+            sheet.fill(
+                [(x0 + 5, top + 12), (x0 + 12, top + 12), (x0 + 6, FRONTS - 8), (x0, FRONTS - 8)],
+                colour=mix(glass, (255, 255, 255), 0.25),
+            )
             x = x0 + 2.0
             while x < x1 - 3:
                 ware = dice.pick(((214, 96, 80), (238, 190, 96), (104, 150, 120), (96, 116, 166), (236, 226, 206)))
@@ -296,7 +328,16 @@ class Backdrop:
             sheet.box(x, top + 9, x + step, top + 11, colour=shade(colour, 0.86))
 
     def _ground_floor(
-        self, left: float, wide: float, columns: int, pitch: float, top: float, wall: Colour, trim: Colour, style: int, shutter: Colour
+        self,
+        left: float,
+        wide: float,
+        columns: int,
+        pitch: float,
+        top: float,
+        wall: Colour,
+        trim: Colour,
+        style: int,
+        shutter: Colour,
     ) -> None:
         sheet, dice = self._sheet, self._dice
         entry = dice.below(columns)
@@ -308,7 +349,9 @@ class Backdrop:
             door = dice.pick(_AWNINGS)
             sheet.fill(rounded(centre - 8, top + 7, centre + 8, FRONTS + 4, 4), colour=trim)
             sheet.box(centre - 6.4, top + 10, centre + 6.4, FRONTS, colour=shade(door, 0.8))
-            sheet.box(centre - 4.6, top + 12, centre + 4.6, top + 20, colour=(255, 222, 150), shines=self._palette.night > 0.3)
+            sheet.box(
+                centre - 4.6, top + 12, centre + 4.6, top + 20, colour=(255, 222, 150), shines=self._palette.night > 0.3
+            )
             sheet.box(centre - 4.6, top + 23, centre + 4.6, FRONTS - 4, colour=shade(door, 0.66))
             sheet.disc(centre + 4.8, top + 25, 0.9, colour=(240, 210, 120))
             sheet.box(centre - 9, FRONTS - 2.5, centre + 9, FRONTS, colour=(188, 178, 168))

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from math import sqrt
 from typing import TypeAlias, final
 
 import numpy as np
@@ -31,6 +32,7 @@ CIRCLE = _circle(8)
 """Points around the unit circle, anticlockwise where y points up."""
 
 _ROUND = np.array(CIRCLE)
+_CAP = _ROUND[: len(CIRCLE) // 2 + 1 : 2]
 
 
 def mix(first: Colour, second: Colour, share: float) -> Colour:
@@ -65,7 +67,12 @@ def smooth(points: Sequence[Point], steps: int = 6) -> list[Point]:
 
 def rounded(x0: float, y0: float, x1: float, y1: float, radius: float) -> list[Point]:
     """A rectangle with round corners."""
-    corners = ((x1 - radius, y1 - radius), (x0 + radius, y1 - radius), (x0 + radius, y0 + radius), (x1 - radius, y0 + radius))
+    corners = (
+        (x1 - radius, y1 - radius),
+        (x0 + radius, y1 - radius),
+        (x0 + radius, y0 + radius),
+        (x1 - radius, y0 + radius),
+    )
     quarter = len(CIRCLE) // 4
     path: list[Point] = []
     for i, (cx, cy) in enumerate(corners):
@@ -83,6 +90,7 @@ class Sprite:
         colour: height x width x 3, already weighted by its opacity.
         through: height x width x 3, how much of what lies behind shows, of 128.
         solid: height x width, the pixels that are more object than not.
+        area: how many those are.
     """
 
     left: int
@@ -90,6 +98,7 @@ class Sprite:
     colour: npt.NDArray[np.uint16]
     through: npt.NDArray[np.uint16]
     solid: npt.NDArray[np.bool_]
+    area: int
 
 
 @final
@@ -100,9 +109,7 @@ class Canvas:
     y points up), and ``origin`` the pixel of the shapes' own zero.
     """
 
-    def __init__(
-        self, width: int, height: int, unit: Point, origin: Point, tone: Tone, detail: int = 4
-    ) -> None:
+    def __init__(self, width: int, height: int, unit: Point, origin: Point, tone: Tone, detail: int = 4) -> None:
         self._tone, self._detail = tone, detail
         self._origin = np.array(origin, np.float64) * detail + 0.5
         self._scale = np.array(unit, np.float64) * detail
@@ -115,7 +122,9 @@ class Canvas:
         outlines = [np.floor(np.asarray(path) * self._scale + self._origin).astype(np.int32) for path in paths]
         cv2.fillPoly(self._pixels, outlines, (*(colour if shines else self._tone(colour)), 255))
 
-    def disc(self, x: float, y: float, rx: float, ry: float | None = None, *, colour: Colour, shines: bool = False) -> None:
+    def disc(
+        self, x: float, y: float, rx: float, ry: float | None = None, *, colour: Colour, shines: bool = False
+    ) -> None:
         """Fill an ellipse."""
         ry = rx if ry is None else ry
         self.fill(_ROUND * (rx, ry) + (x, y), colour=colour, shines=shines)
@@ -136,19 +145,11 @@ class Canvas:
         """A stroke with round ends that may taper."""
         thin = thick if thin is None else thin
         (ax, ay), (bx, by) = start, end
-        length = ((bx - ax) * (bx - ax) + (by - ay) * (by - ay)) ** 0.5 or 1.0
-        nx, ny = (ay - by) / length / 2, (bx - ax) / length / 2
-        self.fill(
-            [
-                (ax + nx * thick, ay + ny * thick),
-                (bx + nx * thin, by + ny * thin),
-                (bx - nx * thin, by - ny * thin),
-                (ax - nx * thick, ay - ny * thick),
-            ],
-            colour=colour,
-        )
-        self.disc(ax, ay, thick / 2, colour=colour)
-        self.disc(bx, by, thin / 2, colour=colour)
+        length = sqrt((bx - ax) * (bx - ax) + (by - ay) * (by - ay)) or 1.0
+        along = np.array(((bx - ax) / length, (by - ay) / length))
+        across = np.array((-along[1], along[0]))
+        cap = _CAP[:, :1] * across + _CAP[:, 1:] * along
+        self.fill(np.concatenate((cap * (thin / 2) + end, cap * (-thick / 2) + start)), colour=colour)
 
     def developed(self) -> npt.NDArray[np.uint16]:
         """Height x width x 4: colour weighted by opacity, and the opacity, both from 0 to 255."""
@@ -180,10 +181,12 @@ class Canvas:
         if flip:
             picture, first = picture[:, ::-1], anchor[0] - right
         opacity = np.repeat((picture[..., 3:] * np.uint16(129) + np.uint16(128)) >> np.uint16(8), 3, axis=2)
+        solid = np.ascontiguousarray(picture[..., 3] >= 128)
         return Sprite(
             left=first,
             top=top - anchor[1],
             colour=np.ascontiguousarray(picture[..., :3]),
             through=np.ascontiguousarray(np.uint16(128) - opacity),
-            solid=np.ascontiguousarray(picture[..., 3] >= 128),
+            solid=solid,
+            area=int(np.count_nonzero(solid)),
         )

@@ -52,7 +52,7 @@ def furnish(sheet: Canvas, row: int, width: float, palette: Palette, dice: Dice)
         elif kind < 7:
             _lamp(sheet, x, ground, metre, palette)
             pools.append(Pool(x, ground, metre * 0.3))
-            pools.append(Pool(x, ground - 4.1 * metre, metre * 2.6, lamp=True))
+            pools.append(Pool(x, ground - 4.1 * metre, metre * 2.0, lamp=True))
         elif kind < 8:
             _bench(sheet, x, ground, metre)
             pools.append(Pool(x, ground, metre * 1.1))
@@ -69,7 +69,9 @@ def furnish(sheet: Canvas, row: int, width: float, palette: Palette, dice: Dice)
     return pools
 
 
-def _crown(sheet: Canvas, x: float, y: float, rx: float, ry: float, leaves: tuple[Colour, Colour, Colour], dice: Dice) -> None:
+def _crown(
+    sheet: Canvas, x: float, y: float, rx: float, ry: float, leaves: tuple[Colour, Colour, Colour], dice: Dice
+) -> None:
     """Leaves in three tones, the lit ones towards the upper left."""
     spots: list[tuple[float, float, float]] = []
     while len(spots) < 34:
@@ -87,22 +89,35 @@ def _crown(sheet: Canvas, x: float, y: float, rx: float, ry: float, leaves: tupl
         for sx, sy, r in spots:
             if lit((sx - x) / rx, (sy - y) / ry):
                 sheet.disc(sx + lift * r, sy + lift * r * 2, r * size, colour=colour)
-    for _ in range(46):
-        u, v = dice.between(-0.95, 0.95), dice.between(-0.95, 0.95)
-        if u * u + v * v < 0.95:
-            colour = leaves[2] if u * 0.6 + v < dice.between(-0.6, 0.4) else leaves[0]
-            r = 0.045 * min(rx, ry) * dice.between(0.7, 1.5)
+    for _ in range(40):
+        u, v = dice.between(-0.8, 0.8), dice.between(-0.8, 0.8)
+        if u * u + v * v < 0.56:
+            colour = mix(leaves[1], leaves[2] if u * 0.6 + v < dice.between(-0.6, 0.4) else leaves[0], 0.6)
+            r = 0.036 * min(rx, ry) * dice.between(0.7, 1.5)
             sheet.disc(x + u * rx, y + v * ry, r * 1.3, r, colour=colour)
 
 
-def _tree(sheet: Canvas, x: float, ground: float, metre: float, leaves: tuple[Colour, Colour, Colour], dice: Dice) -> None:
+def _tree(
+    sheet: Canvas, x: float, ground: float, metre: float, leaves: tuple[Colour, Colour, Colour], dice: Dice
+) -> None:
     bark, lean = (112, 84, 70), dice.between(-0.15, 0.15) * metre
     fork = ground - 2.7 * metre
-    sheet.fill(rounded(x - 0.62 * metre, ground - 0.14 * metre, x + 0.62 * metre, ground + 0.16 * metre, 0.14 * metre), colour=(98, 80, 70))
+    sheet.fill(
+        rounded(x - 0.62 * metre, ground - 0.14 * metre, x + 0.62 * metre, ground + 0.16 * metre, 0.14 * metre),
+        colour=(98, 80, 70),
+    )
     sheet.limb((x, ground), (x + lean, fork), 0.3 * metre, 0.22 * metre, colour=bark)
-    sheet.limb((x + 0.06 * metre, ground), (x + lean + 0.05 * metre, fork), 0.13 * metre, 0.1 * metre, colour=shade(bark, 0.8))
+    sheet.limb(
+        (x + 0.06 * metre, ground), (x + lean + 0.05 * metre, fork), 0.13 * metre, 0.1 * metre, colour=shade(bark, 0.8)
+    )
     for side in (-0.8, -0.3, 0.45, 0.9):
-        sheet.limb((x + lean, fork + 0.3 * metre), (x + lean + side * metre, fork - dice.between(0.9, 1.4) * metre), 0.15 * metre, 0.07 * metre, colour=bark)
+        sheet.limb(
+            (x + lean, fork + 0.3 * metre),
+            (x + lean + side * metre, fork - dice.between(0.9, 1.4) * metre),
+            0.15 * metre,
+            0.07 * metre,
+            colour=bark,
+        )
     _crown(sheet, x + lean, fork - 1.35 * metre, 1.62 * metre, 1.5 * metre, leaves, dice)
 
 
@@ -110,18 +125,33 @@ def _lamp(sheet: Canvas, x: float, ground: float, metre: float, palette: Palette
     top = ground - 3.9 * metre
     sheet.box(x - 0.17 * metre, ground - 0.5 * metre, x + 0.17 * metre, ground, colour=_IRON)
     sheet.limb((x, ground), (x, top), 0.13 * metre, 0.09 * metre, colour=_IRON)
-    sheet.limb((x - 0.34 * metre, top + 0.42 * metre), (x + 0.34 * metre, top + 0.42 * metre), 0.07 * metre, colour=_IRON)
+    sheet.limb(
+        (x - 0.34 * metre, top + 0.42 * metre), (x + 0.34 * metre, top + 0.42 * metre), 0.07 * metre, colour=_IRON
+    )
     glow = palette.night > 0.2 or palette.mood.lit > 0.3
-    lantern = [(x - 0.15 * metre, top), (x + 0.15 * metre, top), (x + 0.24 * metre, top - 0.46 * metre), (x - 0.24 * metre, top - 0.46 * metre)]
+    lantern = [
+        (x - 0.15 * metre, top),
+        (x + 0.15 * metre, top),
+        (x + 0.24 * metre, top - 0.46 * metre),
+        (x - 0.24 * metre, top - 0.46 * metre),
+    ]
     sheet.fill(lantern, colour=(255, 232, 170) if glow else (226, 226, 214), shines=glow)
-    sheet.fill([(x - 0.3 * metre, top - 0.44 * metre), (x + 0.3 * metre, top - 0.44 * metre), (x, top - 0.74 * metre)], colour=_IRON)
+    sheet.fill(
+        [(x - 0.3 * metre, top - 0.44 * metre), (x + 0.3 * metre, top - 0.44 * metre), (x, top - 0.74 * metre)],
+        colour=_IRON,
+    )
     sheet.limb((x, top), (x, top - 0.46 * metre), 0.04 * metre, colour=_IRON)
     sheet.limb((x - 0.18 * metre, top), (x + 0.18 * metre, top), 0.08 * metre, colour=_IRON)
     if metre > 30:
         for side in (-1, 1):
             basket = x + side * 0.44 * metre
             sheet.disc(basket, top + 0.62 * metre, 0.2 * metre, 0.17 * metre, colour=(84, 126, 70))
-            for dx, dy, colour in ((-0.1, 0.5, (228, 92, 112)), (0.08, 0.54, (246, 188, 92)), (0.0, 0.66, (232, 140, 176)), (0.13, 0.66, (228, 92, 112))):
+            for dx, dy, colour in (
+                (-0.1, 0.5, (228, 92, 112)),
+                (0.08, 0.54, (246, 188, 92)),
+                (0.0, 0.66, (232, 140, 176)),
+                (0.13, 0.66, (228, 92, 112)),
+            ):
                 sheet.disc(basket + dx * metre, top + dy * metre, 0.055 * metre, colour=colour)
 
 
@@ -131,31 +161,66 @@ def _bench(sheet: Canvas, x: float, ground: float, metre: float) -> None:
         sheet.limb((x + side * metre, ground), (x + side * metre, ground - 0.85 * metre), 0.08 * metre, colour=_IRON)
     for up in (0.42, 0.6, 0.76):
         sheet.box(x - 0.95 * metre, ground - (up + 0.1) * metre, x + 0.95 * metre, ground - up * metre, colour=wood)
-        sheet.box(x - 0.95 * metre, ground - (up + 0.02) * metre, x + 0.95 * metre, ground - up * metre, colour=shade(wood, 0.75))
+        sheet.box(
+            x - 0.95 * metre,
+            ground - (up + 0.02) * metre,
+            x + 0.95 * metre,
+            ground - up * metre,
+            colour=shade(wood, 0.75),
+        )
 
 
-def _planter(sheet: Canvas, x: float, ground: float, metre: float, leaves: tuple[Colour, Colour, Colour], dice: Dice) -> None:
+def _planter(
+    sheet: Canvas, x: float, ground: float, metre: float, leaves: tuple[Colour, Colour, Colour], dice: Dice
+) -> None:
     _crown(sheet, x, ground - 0.72 * metre, 0.55 * metre, 0.34 * metre, leaves, dice)
     for _ in range(9):
         bloom = dice.pick(((232, 96, 108), (250, 200, 96), (240, 232, 222), (206, 130, 190)))
-        sheet.disc(x + dice.between(-0.5, 0.5) * metre, ground - dice.between(0.55, 1.0) * metre, 0.06 * metre, colour=bloom)
+        sheet.disc(
+            x + dice.between(-0.5, 0.5) * metre, ground - dice.between(0.55, 1.0) * metre, 0.06 * metre, colour=bloom
+        )
     clay = (186, 110, 84)
-    sheet.fill([(x - 0.52 * metre, ground - 0.5 * metre), (x + 0.52 * metre, ground - 0.5 * metre), (x + 0.42 * metre, ground), (x - 0.42 * metre, ground)], colour=clay)
-    sheet.fill([(x + 0.12 * metre, ground - 0.5 * metre), (x + 0.52 * metre, ground - 0.5 * metre), (x + 0.42 * metre, ground), (x + 0.1 * metre, ground)], colour=shade(clay, 0.84))
+    sheet.fill(
+        [
+            (x - 0.52 * metre, ground - 0.5 * metre),
+            (x + 0.52 * metre, ground - 0.5 * metre),
+            (x + 0.42 * metre, ground),
+            (x - 0.42 * metre, ground),
+        ],
+        colour=clay,
+    )
+    sheet.fill(
+        [
+            (x + 0.12 * metre, ground - 0.5 * metre),
+            (x + 0.52 * metre, ground - 0.5 * metre),
+            (x + 0.42 * metre, ground),
+            (x + 0.1 * metre, ground),
+        ],
+        colour=shade(clay, 0.84),
+    )
     sheet.box(x - 0.58 * metre, ground - 0.6 * metre, x + 0.58 * metre, ground - 0.46 * metre, colour=shade(clay, 1.1))
 
 
 def _post_box(sheet: Canvas, x: float, ground: float, metre: float, dice: Dice) -> None:
     paint = dice.pick(((196, 62, 58), (232, 178, 62), (60, 96, 150)))
-    sheet.fill(rounded(x - 0.3 * metre, ground - 1.3 * metre, x + 0.3 * metre, ground + 0.1 * metre, 0.26 * metre), colour=paint)
-    sheet.fill(rounded(x + 0.06 * metre, ground - 1.24 * metre, x + 0.3 * metre, ground, 0.1 * metre), colour=shade(paint, 0.82))
+    sheet.fill(
+        rounded(x - 0.3 * metre, ground - 1.3 * metre, x + 0.3 * metre, ground + 0.1 * metre, 0.26 * metre),
+        colour=paint,
+    )
+    sheet.fill(
+        rounded(x + 0.06 * metre, ground - 1.24 * metre, x + 0.3 * metre, ground, 0.1 * metre),
+        colour=shade(paint, 0.82),
+    )
     sheet.box(x - 0.2 * metre, ground - 0.98 * metre, x + 0.16 * metre, ground - 0.9 * metre, colour=(48, 40, 44))
     sheet.box(x - 0.16 * metre, ground - 0.8 * metre, x + 0.1 * metre, ground - 0.56 * metre, colour=(240, 232, 216))
     sheet.box(x - 0.34 * metre, ground - 0.08 * metre, x + 0.34 * metre, ground + 0.06 * metre, colour=(70, 60, 62))
 
 
 def _bollard(sheet: Canvas, x: float, ground: float, metre: float) -> None:
-    sheet.fill(rounded(x - 0.09 * metre, ground - 0.75 * metre, x + 0.09 * metre, ground + 0.04 * metre, 0.08 * metre), colour=_IRON)
+    sheet.fill(
+        rounded(x - 0.09 * metre, ground - 0.75 * metre, x + 0.09 * metre, ground + 0.04 * metre, 0.08 * metre),
+        colour=_IRON,
+    )
     sheet.box(x - 0.09 * metre, ground - 0.6 * metre, x + 0.09 * metre, ground - 0.52 * metre, colour=(214, 206, 190))
 
 
@@ -166,7 +231,11 @@ def _verge(sheet: Canvas, width: float, ground: float, leaves: tuple[Colour, Col
         wide = dice.between(50, 120)
         if dice.chance(0.5):
             tufts = [(x + dice.between(0, wide), dice.between(7, 13)) for _ in range(int(wide / 5))]
-            for colour, lift, size in ((leaves[0], 0.0, 1.0), (leaves[1], 2.0, 0.8), (mix(leaves[1], leaves[2], 0.6), 4.5, 0.5)):
+            for colour, lift, size in (
+                (leaves[0], 0.0, 1.0),
+                (leaves[1], 2.0, 0.8),
+                (mix(leaves[1], leaves[2], 0.6), 4.5, 0.5),
+            ):
                 for tx, r in tufts:
                     sheet.disc(tx, ground - 3 - lift, r * size, colour=colour)
             bloom = dice.pick(((232, 96, 108), (250, 206, 110), (244, 236, 228), (204, 140, 196)))

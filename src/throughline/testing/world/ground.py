@@ -103,7 +103,8 @@ class Ground:
             y, a = dice.between(264, 312), dice.between(-2.5, 2.5)
             high = dice.between(3, 6)
             self._sheet.fill(
-                self._tile(a, a + dice.between(0.2, 0.6), y, y + high), colour=shade(self._asphalt, dice.pick((0.88, 0.93)))
+                self._tile(a, a + dice.between(0.2, 0.6), y, y + high),
+                colour=shade(self._asphalt, dice.pick((0.88, 0.93))),
             )
         for _ in range(3):
             x, y = dice.between(0, self._width), dice.pick((274.0, 304.0))
@@ -127,7 +128,13 @@ class Ground:
                 outer = [(cx + size * 0.8 * px, y + size * 0.26 * py) for px, py in _RING]
                 inner = [(cx + size * 0.56 * px, y + size * 0.15 * py) for px, py in _RING]
                 self._sheet.fill(outer, inner, colour=white)
-            frame = [(x - 1.1 * size, y), (x - 0.3 * size, y - 0.5 * size), (x + 0.7 * size, y - 0.5 * size), (x, y), (x - 1.1 * size, y)]
+            frame = [
+                (x - 1.1 * size, y),
+                (x - 0.3 * size, y - 0.5 * size),
+                (x + 0.7 * size, y - 0.5 * size),
+                (x, y),
+                (x - 1.1 * size, y),
+            ]
             for (ax, ay), (bx, by) in zip(frame, frame[1:], strict=False):
                 self._sheet.limb((ax, ay), (bx, by), size * 0.12, colour=white)
 

@@ -120,7 +120,11 @@ class Palette:
 
         def tone(colour: Colour) -> Colour:
             r, g, b = colour
-            return light(mix(colour, (255 - g // 2 - b // 2, min(255, r // 2 + b), 255 - r), drift)) if drift else light(colour)
+            return (
+                light(mix(colour, (255 - g // 2 - b // 2, min(255, r // 2 + b), 255 - r), drift))
+                if drift
+                else light(colour)
+            )
 
         return tone
 

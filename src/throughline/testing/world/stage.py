@@ -7,6 +7,7 @@ larger than the frame by the margin that the tremble needs.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
@@ -52,7 +53,7 @@ def build(seed: int, width: int, height: int, palette: Palette, margin: int) -> 
     backdrop.paint()
     Ground(back, width / unit, backdrop.vanish, dice).paint()
     picture = back.opaque()
-    roughen(picture, unit, margin, dice)
+    roughen(picture, unit, margin, Dice(seed, 6))
     x, y = (place * unit + margin for place in backdrop.sun)
     glow(picture, x, y, 70 * unit, palette.mood.sun, 0.75 * (1 - palette.night))
     glow(picture, x, y, 230 * unit, palette.mood.sun, 0.22 * (1 - palette.night))
@@ -62,12 +63,17 @@ def build(seed: int, width: int, height: int, palette: Palette, margin: int) -> 
         pools = furnish(front, row, width / unit, palette, dice)
         for pool in (pool for pool in pools if not pool.lamp):
             darken = shadow(int(2 * pool.reach * unit), max(2, int(0.42 * pool.reach * unit)), palette.mood.gloom)
-            lay_shadow(picture, darken, int((pool.x - pool.reach) * unit) + margin, int((pool.y - 0.16 * pool.reach) * unit) + margin)
+            lay_shadow(
+                picture,
+                darken,
+                int((pool.x - pool.reach) * unit) + margin,
+                int((pool.y - 0.16 * pool.reach) * unit) + margin,
+            )
         painted = front.developed()
         picture = (painted[..., :3] + picture * (np.uint16(255) - painted[..., 3:]) // np.uint16(255)).astype(np.uint8)
         rows.append((painted[..., 3] * np.uint16(129) + np.uint16(128)) >> np.uint16(8))
         for pool in (pool for pool in pools if pool.lamp):
-            strength = max(0.75 * palette.night, 0.35 if palette.mood.lit > 0.3 else 0.0)
+            strength = max(0.5 * palette.night, 0.3 if palette.mood.lit > 0.3 else 0.0)
             glow(picture, pool.x * unit + margin, pool.y * unit + margin, pool.reach * unit, (255, 206, 128), strength)
     screens: list[npt.NDArray[np.uint16]] = []
     hidden = np.zeros_like(rows[0])
@@ -91,11 +97,14 @@ def glow(picture: npt.NDArray[np.uint8], x: float, y: float, reach: float, colou
     region = picture[top : int(y + reach), left : int(x + reach)]
     if strength <= 0 or not region.size:
         return
-    weight = (_falloff(reach, reach, x - left, y - top, region.shape[1], region.shape[0]) * (strength * 256)).astype(np.int32)
+    weight = (_falloff(reach, reach, x - left, y - top, region.shape[1], region.shape[0]) * (strength * 256)).astype(
+        np.int32
+    )
     target = np.array(colour, np.int32)
     region[...] = (region + ((target - region) * weight[..., None] >> 8)).astype(np.uint8)
 
 
+@lru_cache(maxsize=1024)
 def shadow(width: int, height: int, gloom: float) -> npt.NDArray[np.uint16]:
     """How much light a soft shadow of this size lets through, of 128, in three equal channels."""
     wide, high = max(2, width), max(2, height)

@@ -96,7 +96,7 @@ def _in_lane(seed: int, number: int, seconds: float, width: float, density: floa
     motors = lane.traffic == "motors"
     beat = lane.beat if motors else lane.beat / density
     longest = (width / scale_at(lane.rows[0]) + 2 * _MARGIN) / lane.speed[0]
-    for slot in range(int((seconds - longest) // beat) - 1, int(seconds // beat) + 1):
+    for slot in range(int((seconds - longest) // beat) - 2, int(seconds // beat) + 1):
         party = _party(seed, number, slot, beat, min(1.0, 0.8 * density) if motors else 1.0)
         travelled = (seconds - party.start) * party.speed
         if travelled < 0:
@@ -105,14 +105,17 @@ def _in_lane(seed: int, number: int, seconds: float, width: float, density: floa
             metre = scale_at(member.row)
             x = (travelled - member.behind - _MARGIN) * metre
             if -_MARGIN * metre <= x <= width + _MARGIN * metre:
-                yield Placed(member, width - x if lane.leftwards else x, metre, travelled - member.behind, lane.leftwards)
+                yield Placed(
+                    member, width - x if lane.leftwards else x, metre, travelled - member.behind, lane.leftwards
+                )
 
 
 @lru_cache(maxsize=4096)
 def _party(seed: int, number: int, slot: int, beat: float, likely: float) -> _Party:
     lane, key = _LANES[number], (seed, 2, number, slot + 65536)
     dice = Dice(*key)
-    start = (slot + dice.between(0.0, 0.32 if lane.traffic == "motors" else 0.9)) * beat
+    jitter = dice.between(0.0, 0.32 if lane.traffic == "motors" else 0.9)
+    start = (slot + jitter + Dice(seed, 7, number).between(0.0, 1.0)) * beat
     speed, row = dice.between(*lane.speed), dice.between(*lane.rows)
     here, kind = dice.chance(likely), dice.below(100)
     if not here:
@@ -125,15 +128,29 @@ def _party(seed: int, number: int, slot: int, beat: float, likely: float) -> _Pa
         cast = [(_PERSON, 0.0, 0.0, dice.between(1.58, 1.9), False)]
     elif kind < 62:
         near = dice.between(0.3, 0.65)
-        cast = [(_PERSON, 0.0, 0.0, dice.between(1.58, 1.9), False), (_PERSON, near, -1.5, dice.between(1.58, 1.9), False)]
+        cast = [
+            (_PERSON, 0.0, 0.0, dice.between(1.58, 1.9), False),
+            (_PERSON, near, -1.5, dice.between(1.58, 1.9), False),
+        ]
     elif kind < 72:
-        cast = [(_PERSON, 0.0, 0.0, dice.between(1.6, 1.85), False), (_PERSON, -0.55, 1.0, dice.between(1.05, 1.3), False)]
+        cast = [
+            (_PERSON, 0.0, 0.0, dice.between(1.6, 1.85), False),
+            (_PERSON, -0.55, 1.0, dice.between(1.05, 1.3), False),
+        ]
     else:
         cast = [(_PERSON, 0.0, 0.0, dice.between(1.58, 1.9), False), (_DOG, -dice.between(0.9, 1.5), 1.0, 0.0, False)]
     first = ((slot + 65536) * len(_LANES) + number) * 2
     low, high = lane.rows
     members = tuple(
-        Member(first + i, class_id, behind, min(high, max(low, row + deeper)) if high > low else row, tall, rides, (*key, 0 if rides else i))
+        Member(
+            first + i,
+            class_id,
+            behind,
+            min(high, max(low, row + deeper)) if high > low else row,
+            tall,
+            rides,
+            (*key, 0 if rides else i),
+        )
         for i, (class_id, behind, deeper, tall, rides) in enumerate(cast)
     )
     return _Party(start, speed, members)

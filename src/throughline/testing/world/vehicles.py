@@ -21,7 +21,12 @@ def _wheel(sheet: Canvas, x: float, radius: float, phase: float) -> None:
     sheet.disc(x, radius, radius * 0.58, colour=(206, 206, 208))
     for spoke in range(5):
         cx, cy = CIRCLE[int((spoke / 5 - phase / 5 + 1) * len(CIRCLE)) % len(CIRCLE)]
-        sheet.limb((x + radius * 0.18 * cx, radius + radius * 0.18 * cy), (x + radius * 0.5 * cx, radius + radius * 0.5 * cy), radius * 0.13, colour=(120, 120, 126))
+        sheet.limb(
+            (x + radius * 0.18 * cx, radius + radius * 0.18 * cy),
+            (x + radius * 0.5 * cx, radius + radius * 0.5 * cy),
+            radius * 0.13,
+            colour=(120, 120, 126),
+        )
     sheet.disc(x, radius, radius * 0.15, colour=(78, 78, 84))
 
 
@@ -29,9 +34,22 @@ def _pane(sheet: Canvas, corners: list[Point]) -> None:
     """A side window: sky above, a gleam across."""
     sheet.fill(corners, colour=_GLASS)
     (ax, ay), (bx, by), (cx, cy), (dx, dy) = corners
-    gleam = [(ax + (bx - ax) * 0.2, ay), (ax + (bx - ax) * 0.5, ay), (dx + (cx - dx) * 0.34, dy), (dx + (cx - dx) * 0.04, dy)]
+    gleam = [
+        (ax + (bx - ax) * 0.2, ay),
+        (ax + (bx - ax) * 0.5, ay),
+        (dx + (cx - dx) * 0.34, dy),
+        (dx + (cx - dx) * 0.04, dy),
+    ]
     sheet.fill(gleam, colour=mix(_GLASS, (255, 255, 255), 0.42))
-    sheet.fill([(dx, dy), (cx, cy), (cx + (bx - cx) * 0.18, cy + (by - cy) * 0.18), (dx + (ax - dx) * 0.18, dy + (ay - dy) * 0.18)], colour=shade(_GLASS, 0.74))
+    sheet.fill(
+        [
+            (dx, dy),
+            (cx, cy),
+            (cx + (bx - cx) * 0.18, cy + (by - cy) * 0.18),
+            (dx + (ax - dx) * 0.18, dy + (ay - dy) * 0.18),
+        ],
+        colour=shade(_GLASS, 0.74),
+    )
 
 
 def _heads(sheet: Canvas, xs: tuple[float, ...], y: float, size: float, dice: Dice) -> None:
@@ -46,7 +64,9 @@ def _heads(sheet: Canvas, xs: tuple[float, ...], y: float, size: float, dice: Di
 def car(sheet: Canvas, dice: Dice, phase: float) -> None:
     """A hatchback, a saloon, an estate or a taxi."""
     paint, kind = dice.pick(_PAINT), dice.below(4)
-    roof_back, roof_front, tail = ((-1.35, 0.5, -1.95), (-0.95, 0.45, -2.1), (-1.7, 0.5, -2.05), (-0.95, 0.45, -2.1))[kind]
+    roof_back, roof_front, tail = ((-1.35, 0.5, -1.95), (-0.95, 0.45, -2.1), (-1.7, 0.5, -2.05), (-0.95, 0.45, -2.1))[
+        kind
+    ]
     high = 1.5 + (0.1 if kind == 2 else 0.0)
     deck = 0.92 if kind in (1, 3) else 1.0
     if kind == 3:
@@ -74,7 +94,13 @@ def car(sheet: Canvas, dice: Dice, phase: float) -> None:
     if kind == 3:
         sheet.fill(rounded(-0.5, high - 0.02, -0.02, high + 0.17, 0.05), colour=(255, 240, 190), shines=True)
         for check in range(12):
-            sheet.box(-1.3 + check * 0.2, 0.6 + 0.05 * (check % 2), -1.2 + check * 0.2, 0.65 + 0.05 * (check % 2), colour=_DARK)
+            sheet.box(
+                -1.3 + check * 0.2,
+                0.6 + 0.05 * (check % 2),
+                -1.2 + check * 0.2,
+                0.65 + 0.05 * (check % 2),
+                colour=_DARK,
+            )
     sheet.fill(rounded(1.86, 0.58, 2.09, 0.74, 0.06), colour=(255, 246, 204), shines=True)
     sheet.fill(rounded(tail - 0.04, 0.62, tail + 0.14, 0.8, 0.05), colour=(214, 52, 46), shines=True)
     sheet.limb((1.9, 0.36), (2.1, 0.36), 0.09, colour=shade(paint, 0.5))
@@ -121,7 +147,11 @@ def bus(sheet: Canvas, dice: Dice, phase: float) -> None:
 
 def truck(sheet: Canvas, dice: Dice, phase: float) -> None:
     """A delivery truck: a box with somebody's sign on it, a tank, or a load of crates."""
-    cab, kind, cargo = dice.pick(_PAINT), dice.below(3), dice.pick(((244, 238, 226), (226, 196, 140), (120, 164, 176), (206, 108, 88), (176, 194, 150)))
+    cab, kind, cargo = (
+        dice.pick(_PAINT),
+        dice.below(3),
+        dice.pick(((244, 238, 226), (226, 196, 140), (120, 164, 176), (206, 108, 88), (176, 194, 150))),
+    )
     sheet.box(-3.2, 0.4, 3.0, 0.68, colour=_DARK)
     if kind == 0:
         sheet.fill(rounded(-3.35, 0.66, 1.22, 2.95, 0.08), colour=cargo)
@@ -175,5 +205,3 @@ def truck(sheet: Canvas, dice: Dice, phase: float) -> None:
     for x in (-2.3, -1.25, 2.1):
         sheet.disc(x, 0.5, 0.58, colour=_DARK)
         _wheel(sheet, x, 0.47, phase)
-
-

@@ -26,10 +26,24 @@ from throughline.testing.world.look import Look
 from throughline.testing.world.palette import Palette
 from throughline.testing.world.traffic import LABELS, Placed, present
 
-_REACH: Final = {"person": (0.75, 2.1), "bicycle": (1.0, 1.4), "car": (2.5, 1.9), "bus": (4.6, 3.5), "truck": (3.7, 3.2), "dog": (0.95, 1.2)}
+_REACH: Final = {
+    "person": (0.75, 2.1),
+    "bicycle": (1.0, 1.4),
+    "car": (2.5, 1.9),
+    "bus": (4.6, 3.5),
+    "truck": (3.7, 3.2),
+    "dog": (0.95, 1.2),
+}
 """How far each kind reaches to either side of its middle and above the ground, in metres."""
 
-_GAIT: Final = {"person": (1.35, 12), "bicycle": (2.4, 16), "car": (0.44, 4), "bus": (0.6, 4), "truck": (0.6, 4), "dog": (0.8, 10)}
+_GAIT: Final = {
+    "person": (1.35, 12),
+    "bicycle": (2.4, 16),
+    "car": (0.44, 4),
+    "bus": (0.6, 4),
+    "truck": (0.6, 4),
+    "dog": (0.8, 10),
+}
 """How many metres one turn of the animation covers, and in how many pictures."""
 
 _LEAST_VISIBLE: Final = 0.15
@@ -105,11 +119,11 @@ class World:
         for placed, sprite, x, y in cast:
             self._cast_shadow(picture, placed, sprite, x, y, left, top)
         owner = np.zeros((self.height, self.width), np.uint16)
-        silhouettes: list[tuple[Placed, int, int, tuple[slice, slice]]] = []
+        silhouettes: list[tuple[Placed, int, int, int, tuple[slice, slice]]] = []
         for number, (placed, sprite, x, y) in enumerate(cast, 1):
             visible = self._draw(picture, owner, number, placed, sprite, x, y, left, top)
             if visible is not None:
-                silhouettes.append((placed, number, *visible))
+                silhouettes.append((placed, number, sprite.area, *visible))
         picture = lens.expose(picture, self.seed, index, self.look)
         return Frame(index, seconds, picture, f"world-{self.seed}"), self._truth(owner, silhouettes)
 
@@ -120,7 +134,9 @@ class World:
     @cached_property
     def _stage(self) -> stage.Stage:
         palette = Palette.of(Dice(self.seed, 0), self.look)
-        return stage.build(self.seed, self.width, self.height, palette, int(self.look.shake) + 1 if self.look.shake else 0)
+        return stage.build(
+            self.seed, self.width, self.height, palette, int(self.look.shake) + 1 if self.look.shake else 0
+        )
 
     @cached_property
     def _sprites(self) -> _Cupboard:
@@ -134,7 +150,11 @@ class World:
             metres, pictures = _GAIT["bicycle"]
         pose = int(placed.travelled / metres * pictures) % pictures
         found = self._sprites.get((member.identity, pose))
-        return found if found is not None else self._sprites.put((member.identity, pose), self._paint(placed, kind, pose / pictures))
+        return (
+            found
+            if found is not None
+            else self._sprites.put((member.identity, pose), self._paint(placed, kind, pose / pictures))
+        )
 
     def _paint(self, placed: Placed, kind: str, phase: float) -> Sprite | None:
         member, metre, drift = placed.member, placed.metre * self._unit, self.look.appearance
@@ -165,8 +185,10 @@ class World:
         if placed.member.rides and LABELS[placed.member.class_id] == "person":
             return
         wide, metre = sprite.solid.shape[1], placed.metre * self._unit
-        high = max(3, int(0.5 * metre + 0.06 * wide))
-        through = stage.shadow(wide + int(0.5 * metre), high, self._stage.palette.mood.gloom)
+        through = stage.shadow(
+            wide + int(0.5 * metre) & -4, int(0.5 * metre + 0.06 * wide) & -2, self._stage.palette.mood.gloom
+        )
+        high = through.shape[0]
         x, y = x - int(0.25 * metre), y + sprite.solid.shape[0] - high // 2
         x0, y0, x1, y1 = max(0, x), max(0, y), min(self.width, x + through.shape[1]), min(self.height, y + high)
         if x0 >= x1 or y0 >= y1:
@@ -174,7 +196,11 @@ class World:
         part = through[y0 - y : y1 - y, x0 - x : x1 - x]
         screen = self._screen(placed)[top + y0 : top + y1, left + x0 : left + x1]
         region = picture[y0:y1, x0:x1]
-        region[...] = region * (128 - ((128 - part) * (128 - screen) >> 7)) >> 7
+        if screen[..., 0].any():
+            part = 128 - ((128 - part) * (128 - screen) >> 7)
+        dimmed = region * part
+        dimmed >>= 7
+        region[...] = dimmed
 
     def _screen(self, placed: Placed) -> npt.NDArray[np.uint16]:
         """What stands nearer than this object."""
@@ -193,29 +219,33 @@ class World:
         colour, through, solid = sprite.colour[inner], sprite.through[inner], sprite.solid[inner]
         silhouette = int(np.count_nonzero(solid))
         screen = self._screen(placed)[top + y0 : top + y1, left + x0 : left + x1]
-        if screen.any():
+        if screen[..., 0].any():
             shown = 128 - screen
             colour, through = colour * shown >> 7, 128 - ((128 - through) * shown >> 7)
             solid = solid & (screen[..., 0] < 64)
         region = picture[place]
-        region[...] = (region * through >> 7) + colour
+        blend = region * through
+        blend >>= 7
+        blend += colour
+        region[...] = blend
         owner[place][solid] = number
         return silhouette, place
 
-    def _truth(self, owner: npt.NDArray[np.uint16], silhouettes: list[tuple[Placed, int, int, tuple[slice, slice]]]) -> Truth:
+    def _truth(
+        self, owner: npt.NDArray[np.uint16], silhouettes: list[tuple[Placed, int, int, int, tuple[slice, slice]]]
+    ) -> Truth:
+        import cv2
+
         kept: list[tuple[Placed, float, tuple[int, int, int, int], tuple[slice, slice], npt.NDArray[np.bool_]]] = []
-        for placed, number, silhouette, place in silhouettes:
+        for placed, number, whole, silhouette, place in silhouettes:
             mine = owner[place] == number
             count = int(np.count_nonzero(mine))
-            whole = self._sprite(placed)
-            assert whole is not None
-            if count < max(_LEAST_PIXELS, _LEAST_VISIBLE * silhouette, _LEAST_OF_WHOLE * np.count_nonzero(whole.solid)):
+            if count < max(_LEAST_PIXELS, _LEAST_VISIBLE * silhouette, _LEAST_OF_WHOLE * whole):
                 continue
-            rows, columns = np.flatnonzero(mine.any(axis=1)), np.flatnonzero(mine.any(axis=0))
-            y0, y1 = int(rows[0]) + place[0].start, int(rows[-1]) + 1 + place[0].start
-            x0, x1 = int(columns[0]) + place[1].start, int(columns[-1]) + 1 + place[1].start
-            if min(x1 - x0, y1 - y0) >= _LEAST_SIDE:
-                kept.append((placed, count / silhouette, (x0, y0, x1, y1), place, mine))
+            x, y, wide, high = cv2.boundingRect(mine.view(np.uint8))
+            if min(wide, high) >= _LEAST_SIDE:
+                x, y = x + place[1].start, y + place[0].start
+                kept.append((placed, count / silhouette, (x, y, x + wide, y + high), place, mine))
         masks = np.zeros((len(kept), self.height, self.width), np.bool_)
         for mask, (_, _, _, place, mine) in zip(masks, kept, strict=True):
             mask[place] = mine
