@@ -7,6 +7,7 @@ model that expects floats is a mistake about scaling, not a matter of types.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -14,38 +15,52 @@ from throughline.contracts.artifacts import Array, Axis, TensorSpec
 from throughline.contracts.errors import InputError
 from throughline.models.backends import ANY_SHAPE, UNKNOWN, UNNAMED
 
+_NAMELESS = (UNNAMED, *ANY_SHAPE)
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """The batch that some feeds carry.
+
+    Attributes:
+        rows: how many; None for a model without a batch.
+        names: the inputs that carry them; the others go whole into every run.
+        unlike: an input of varying length that has another number of rows, so that no one can say how to split it.
+    """
+
+    rows: int | None
+    names: frozenset[str]
+    unlike: str | None = None
+
 
 def batch_axis(specs: Sequence[TensorSpec]) -> Axis | None:
     """The first axis of the first input that has any: a size where it is fixed; None without one."""
     return next((spec.shape[0] for spec in specs if spec.shape), None)
 
 
-def batched(specs: Sequence[TensorSpec]) -> frozenset[str]:
-    """The inputs whose first axis is the batch; the others go whole into every run."""
+def check(specs: Sequence[TensorSpec], feeds: Mapping[str, Array]) -> Batch:
+    """The batch of these feeds. Raises on anything that the model does not expect."""
     axis = batch_axis(specs)
-    loose = (UNNAMED, *ANY_SHAPE)
-    return frozenset(
-        spec.name for spec in specs if spec.shape and (spec.shape[0] == axis or axis in loose or spec.shape[0] in loose)
-    )
-
-
-def check(specs: Sequence[TensorSpec], feeds: Mapping[str, Array]) -> int | None:
-    """The batch size of these feeds; None for a model without a batch. Raises on anything unexpected."""
+    certain = {spec.name for spec in specs if spec.shape and spec.shape[0] == axis and axis not in _NAMELESS}
     wrong = [f"'{name}' is not an input" for name in feeds if all(name != spec.name for spec in specs)]
-    rows: dict[str, int] = {}
-    carriers = batched(specs)
     for spec in specs:
         if spec.name not in feeds:
             wrong.append(f"'{spec.name}' is missing")
-        elif (problem := _mismatch(spec, feeds[spec.name], spec.name in carriers)) is not None:
+        elif (problem := _mismatch(spec, feeds[spec.name], spec.name in certain)) is not None:
             wrong.append(f"'{spec.name}' {problem}")
-        elif spec.name in carriers and feeds[spec.name].ndim:
-            rows[spec.name] = len(feeds[spec.name])
-    if not wrong and len(set(rows.values())) > 1:
-        wrong.append("the inputs have different batches: " + ", ".join(f"'{name}' {n}" for name, n in rows.items()))
+    lengths = {} if wrong else {name: len(array) for name, array in feeds.items() if array.ndim}
+    if len({lengths[name] for name in certain & lengths.keys()}) > 1:
+        wrong.append("the inputs have different batches: " + ", ".join(f"'{name}' {lengths[name]}" for name in lengths))
     if wrong:
         raise InputError("; ".join(wrong), f"the model takes {', '.join(map(str, specs)) or 'no inputs'}")
-    return next(iter(rows.values()), None)
+    rows = next((lengths[spec.name] for spec in specs if spec.name in lengths), None)
+    varying = [
+        spec.name
+        for spec in specs
+        if spec.name in lengths and (spec.shape[0] == axis or isinstance(spec.shape[0], str))
+    ]
+    names = frozenset(name for name in varying if lengths[name] == rows)
+    return Batch(rows, names, next((name for name in varying if name not in names), None))
 
 
 def zeros(specs: Sequence[TensorSpec]) -> dict[str, Array]:
@@ -54,7 +69,7 @@ def zeros(specs: Sequence[TensorSpec]) -> dict[str, Array]:
         if spec.dtype == UNKNOWN or spec.shape == ANY_SHAPE:
             raise InputError(
                 f"nothing says what input '{spec.name}' looks like",
-                "pass inputs=(TensorSpec(name, dtype, shape),) to open_model, or the feeds themselves",
+                "pass the feeds to warm up with",
             )
     return {spec.name: np.zeros(spec.concrete(), spec.dtype) for spec in specs}
 

@@ -11,18 +11,21 @@ from __future__ import annotations
 import logging
 import re
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal, final
 
 import numpy as np
 
-from throughline.contracts.artifacts import Array, TensorSpec
+from throughline.contracts.artifacts import Array, Passport, TensorSpec
 from throughline.contracts.errors import InputError, ThroughlineError, Unavailable
 from throughline.hardware import cores
 from throughline.models import feeding
-from throughline.models.backends import BACKENDS, Runner, devices, unusable
+from throughline.models import passport as passports
+from throughline.models.backends import BACKENDS, OutOfMemory, Runner, devices, unusable
+from throughline.models.choose import backend_for, choose
+from throughline.models.formats import Description
 from throughline.models.splitting import Splitter
 from throughline.models.timing import PerformanceStats, Stopwatch
 
@@ -136,9 +139,9 @@ class Session:
                     self._gate.notify_all()
 
     def _run(self, feeds: Mapping[str, Array]) -> tuple[dict[str, Array], int | None]:
-        rows = feeding.check(self.inputs, feeds)
+        batch = feeding.check(self.inputs, feeds)
         try:
-            return self._splitter.run(feeds, rows), rows
+            return self._splitter.run(feeds, batch), batch.rows
         except MemoryError:
             raise Unavailable("memory is full: the answers do not fit", "feed fewer rows at a time") from None
 
@@ -175,7 +178,8 @@ def open_model(
     """Open a model file and say on one line (``str(session)``) what runs it.
 
     Args:
-        path: the file.
+        path: the file; or its path without a suffix, or its folder, for the best of a model's forms
+            (see ``throughline.models.choose``).
         backend: the runtime; "auto" takes the one that the format is made for.
         device: "cpu", "gpu", "gpu:1"; "auto" takes a GPU where the backend can use one.
         threads: how many CPU threads one prediction may use; all this process has when not given.
@@ -185,16 +189,34 @@ def open_model(
         allow_cpu: take the CPU, with a warning, where the GPU asked for is not there.
         on_nonfinite: "report" NaN and infinite outputs once, or "raise" on them.
     """
-    path = Path(path)
-    name = "onnxruntime" if backend == "auto" else backend
+    path, seen = Path(path), []
+    if not path.is_file():
+        choice = choose(path)
+        path, seen = choice.path, list(map(str, choice.passed_over))
+    description, passport = _cleared(path, trust)
+    name = backend_for(description) if backend == "auto" else backend
+    formats = BACKENDS.get(name).facts["formats"]
+    if description.format not in formats:
+        raise InputError(
+            f"{path} is {description.format}; backend '{name}' opens {', '.join(formats)}",
+            f"leave the backend to be chosen: it is {backend_for(description)}",
+        )
     if (reason := unusable(name)) is not None:
         raise reason
-    chosen, notes = _device(name, device, allow_cpu)
+    chosen, said = _device(name, device, allow_cpu)
     threads = cores() if threads is None else threads
     if threads < 1:
-        raise InputError(f"threads={threads}", "pass at least 1")
-    options: dict[str, Any] = {} if factory is None else {"factory": factory}
-    runner: Runner = BACKENDS.make(name, path, device=chosen, threads=threads, **options)
+        raise InputError(f"threads={threads}: a prediction takes at least one", "pass 1 or more")
+    known = passport or description
+    options: dict[str, Any] = {"inputs": known.inputs, "outputs": known.outputs}
+    if description.format in ("safetensors", "checkpoint"):
+        options["build"] = _building(path, factory, trust)
+    elif factory is not None:
+        raise InputError(f"{path} is {description.format}, which brings its own network", "leave the class away")
+    try:
+        runner: Runner = BACKENDS.make(name, path, device=chosen, threads=threads, **options)
+    except OutOfMemory as error:
+        raise Unavailable(f"memory is full: {error}", "free memory, or use a smaller model") from None
     session = Session(
         runner,
         name=path.name,
@@ -203,10 +225,38 @@ def open_model(
         threads=threads,
         max_batch=max_batch,
         on_nonfinite=on_nonfinite,
-        notes=notes,
+        notes=(*seen, *said),
     )
+    for note in session.notes:
+        _log.warning("%s: %s", session.name, note)
     _log.info("%s", session)
     return session
+
+
+def _cleared(path: Path, trust: bool) -> tuple[Description, Passport | None]:
+    """What is known of a file that is safe to open; anything else is refused."""
+    from throughline.models.loading import check
+
+    passport, foreign = passports.read(path), passports.holds(path)
+    if passport is not None and foreign is not None:
+        passports.verify(path, passport)  # a passport from elsewhere is no fault; one that contradicts its file is
+    return check(path, trust=trust, passport_holds=foreign is None), passport
+
+
+def _building(path: Path, factory: str | None, trust: bool) -> Callable[[Path], Any]:
+    if factory is None:
+        raise InputError(
+            f"{path} holds weights and not the network they belong to",
+            "say what builds it: --class package.module:function",
+        )
+
+    def build(file: Path) -> Any:
+        from throughline.models.loading import architecture, load_state_dict
+        from throughline.models.loading.architectures import fill
+
+        return fill(architecture(factory), load_state_dict(file, trust=trust).tensors)
+
+    return build
 
 
 def _device(backend: str, asked: str, allow_cpu: bool) -> tuple[str, tuple[str, ...]]:
@@ -221,7 +271,6 @@ def _device(backend: str, asked: str, allow_cpu: bool) -> tuple[str, tuple[str, 
         return name, ()
     problem = f"{backend} cannot use {name} here: it has {', '.join(there) or 'nothing to run on'}"
     if name != "cpu" and allow_cpu and "cpu" in there:
-        _log.warning("%s; running on the CPU instead", problem)
         return "cpu", (f"{problem}; running on the CPU instead",)
     raise Unavailable(problem, "pass device='auto'" + (" or allow_cpu=True" if name != "cpu" else ""))
 

@@ -18,7 +18,7 @@ import numpy as np
 from throughline.contracts.artifacts import Array
 from throughline.contracts.errors import InputError, Unavailable
 from throughline.models.backends import OutOfMemory, Runner
-from throughline.models.feeding import batch_axis, batched
+from throughline.models.feeding import Batch, batch_axis
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +37,6 @@ class Splitter:
     def __init__(self, runner: Runner, max_batch: int | None, count: Callable[[int], None]) -> None:
         axis = batch_axis(runner.inputs)
         self._runner = runner
-        self._batched = batched(runner.inputs)
         self._fixed = axis if isinstance(axis, int) else None
         self._declared = {spec.name: spec.shape[0] for spec in runner.outputs if spec.shape}
         self._count = count
@@ -56,17 +55,15 @@ class Splitter:
         """The largest batch that fits into memory, once memory has run out; else None."""
         return self._fitting
 
-    def run(self, feeds: Mapping[str, Array], rows: int | None) -> dict[str, Array]:
+    def run(self, feeds: Mapping[str, Array], batch: Batch) -> dict[str, Array]:
         """What the model returns for these feeds, whatever their batch."""
-        if rows is None:
+        if batch.rows is None:
             return self._without_batch(feeds)
-        if rows == 0:
-            one = {name: _one_of_zeros(array) if name in self._batched else array for name, array in feeds.items()}
-            return self._join([_Part(part.given, 0, part.outputs) for part in self._parts(one, 1)])
-        parts = self._parts(feeds, rows)
-        if len(parts) == 1 and parts[0].given == rows:
-            return dict(parts[0].outputs)
-        return self._join(parts)
+        if batch.rows == 0:
+            one = {name: _one_of_zeros(array) if name in batch.names else array for name, array in feeds.items()}
+            return self._join([_Part(part.given, 0, part.outputs) for part in self._parts(one, batch, 1)])
+        parts = self._parts(feeds, batch, batch.rows)
+        return dict(parts[0].outputs) if parts[0].given == batch.rows else self._join(parts)
 
     def _without_batch(self, feeds: Mapping[str, Array]) -> dict[str, Array]:
         try:
@@ -74,14 +71,15 @@ class Splitter:
         except OutOfMemory as error:
             raise _full(str(error), "one run") from None
 
-    def _parts(self, feeds: Mapping[str, Array], rows: int) -> list[_Part]:
+    def _parts(self, feeds: Mapping[str, Array], batch: Batch, rows: int) -> list[_Part]:
         parts: list[_Part] = []
         done = 0
         while done < rows:
             wanted = min(rows - done, self._limit() or rows)
             given = self._fixed or wanted
+            chunk = feeds if given == rows else self._chunk(feeds, batch, done, wanted, given)
             try:
-                outputs = self._runner.predict(self._slice(feeds, done, wanted, given))
+                outputs = self._runner.predict(chunk)
             except OutOfMemory as error:
                 self._halve(given, str(error))
                 continue
@@ -100,14 +98,18 @@ class Splitter:
         with self._lock:
             self._fitting = min(given // 2, self._fitting or given)
 
-    def _slice(self, feeds: Mapping[str, Array], start: int, wanted: int, given: int) -> dict[str, Array]:
-        chunk: dict[str, Array] = {}
-        for name, array in feeds.items():
-            if name in self._batched and array.ndim:
-                array = array[start : start + wanted]
-                if given > wanted:  # a copy of the last row, since a row of zeros is a division by zero to some models
-                    array = np.concatenate([array, np.repeat(array[-1:], given - wanted, axis=0)])
-            chunk[name] = array
+    def _chunk(self, feeds: Mapping[str, Array], batch: Batch, start: int, wanted: int, given: int) -> dict[str, Array]:
+        if batch.unlike is not None:
+            raise InputError(
+                f"these rows cannot be run in pieces: input '{batch.unlike}' has another number of them",
+                f"feed {self._fixed or self._limit() or 1} rows at a time",
+            )
+        chunk = dict(feeds)
+        for name in batch.names:
+            rows = feeds[name][start : start + wanted]
+            if given > wanted:  # a copy of the last row, since a row of zeros is a division by zero to some models
+                rows = np.concatenate([rows, np.repeat(rows[-1:], given - wanted, axis=0)])
+            chunk[name] = rows
         return chunk
 
     def _join(self, parts: list[_Part]) -> dict[str, Array]:

@@ -99,11 +99,16 @@ TYPES = Network(
     (_row("half", "float16"), _row("whole", "int64"), _row("flag", "bool")),
     (_row("doubled", "float16"), _row("next", "int64"), _row("negated", "bool")),
     (
-        ("Add", ("half", "half"), ("doubled",), {}),
+        ("Add", ("half", "half"), ("twice",), {}),
+        ("Where", ("flag", "twice", "half"), ("doubled",), {}),
         ("Add", ("whole", "one"), ("next",), {}),
         ("Not", ("flag",), ("negated",), {}),
     ),
-    lambda feeds: {"doubled": feeds["half"] * 2, "next": feeds["whole"] + 1, "negated": ~feeds["flag"]},
+    lambda feeds: {
+        "doubled": np.where(feeds["flag"], feeds["half"] * 2, feeds["half"]),
+        "next": feeds["whole"] + 1,
+        "negated": ~feeds["flag"],
+    },
     {"one": np.array(1, np.int64)},
 )
 

@@ -1,5 +1,70 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import openvino
+import pytest
+
+from throughline.contracts.artifacts import TensorSpec
+from throughline.contracts.errors import InputError
+from throughline.models.session import open_model
+from throughline.testing import networks
 from throughline.testing.backends import BackendConformance
+from throughline.testing.networks import Network
 
 
-class TestOpenVinoOnOnnx(BackendConformance):
+class TestOnnx(BackendConformance):
     backend = "openvino"
+
+
+class TestIr(BackendConformance):
+    backend = "openvino"
+
+    def write(self, network: Network, folder: Path) -> Path:
+        path = folder / f"{network.name}.xml"
+        openvino.save_model(openvino.Core().read_model(network.onnx()), path, compress_to_fp16=False)
+        return path
+
+
+def test_dynamic_axes_keep_the_names_that_the_onnx_file_gives_them(tmp_path: Path) -> None:
+    path = tmp_path / "model.onnx"
+    path.write_bytes(networks.CONVOLUTION.onnx())
+    with open_model(path, backend="openvino") as session:
+        assert session.inputs == networks.CONVOLUTION.inputs
+
+
+def test_float32_is_computed_in_float32_even_where_the_weights_are_stored_as_half(tmp_path: Path) -> None:
+    model = openvino.Core().read_model(networks.CONVOLUTION.onnx())
+    openvino.save_model(model, tmp_path / "half_weights.xml", compress_to_fp16=True)
+    feeds = networks.CONVOLUTION.feeds(2)
+    with open_model(tmp_path / "half_weights.xml") as session:
+        compiled = session._runner._compiled  # type: ignore[attr-defined]
+        assert compiled.get_property("INFERENCE_PRECISION_HINT") == openvino.Type.f32
+        assert session.notes == ()
+        for name, expected in networks.CONVOLUTION.reference(feeds).items():
+            np.testing.assert_allclose(session.predict(feeds)[name], expected, atol=5e-3)
+
+
+def test_a_half_precision_model_says_how_it_is_computed(tmp_path: Path) -> None:
+    (tmp_path / "half.onnx").write_bytes(networks.TYPES.onnx())
+    with open_model(tmp_path / "half.onnx", backend="openvino") as session:
+        computed = session._runner._compiled.get_property("INFERENCE_PRECISION_HINT")  # type: ignore[attr-defined]
+        assert (computed == openvino.Type.f32) == any("half precision" in note for note in session.notes)
+
+
+def test_integers_that_would_be_cut_to_32_bits_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "types.onnx").write_bytes(networks.TYPES.onnx())
+    feeds = networks.TYPES.feeds(2)
+    with open_model(tmp_path / "types.onnx", backend="openvino") as session:
+        feeds["whole"][1, 2] = 2**40
+        with pytest.raises(InputError, match="'whole' holds numbers beyond 32 bits"):
+            session.predict(feeds)
+
+
+def test_float64_is_not_narrowed_without_a_word(tmp_path: Path) -> None:
+    x, y = (TensorSpec(name, "float64", ("batch", 4)) for name in "xy")
+    doubled = Network("double", (x,), (y,), (("Add", ("x", "x"), ("y",), {}),), dict, {})
+    (tmp_path / "double.onnx").write_bytes(doubled.onnx())
+    with open_model(tmp_path / "double.onnx", backend="openvino") as session:
+        assert session.notes == ("the model is float64; OpenVINO computes it in float32",)

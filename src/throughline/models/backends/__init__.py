@@ -28,7 +28,7 @@ UNNAMED = "?"
 """A dynamic axis to which the model's file gives no name."""
 
 
-_MEMORY = ("bad_alloc", "failed to allocate", "can't allocate memory", "out of memory", "outofmemory")
+_MEMORY = ("bad_alloc", "failed to allocate", "can't allocate memory", "out of memory", "outofmemory", "not enough memory")
 
 
 class OutOfMemory(Exception):

@@ -44,7 +44,7 @@ class TensorRtRunner(Runner):
         self._gpu = Device(int(device.removeprefix("gpu:")))
         with self._gpu.current():
             self._runtime = self._trt.Runtime(self._log)
-            self._engine = self._runtime.deserialize_cuda_engine(path.read_bytes())
+            self._engine = self._runtime.deserialize_cuda_engine(_engine(path))
             if self._engine is None:
                 raise ModelRefused(
                     f"{path}: {module} cannot open this engine: {self._log.last()}",
@@ -157,6 +157,12 @@ def open_engine(module: str, path: Path, device: str, known: Sequence[TensorSpec
 def gpus() -> tuple[str, ...]:
     """Every NVIDIA GPU; engines run nowhere else."""
     return tuple(f"gpu:{gpu.index}" for gpu in detect().gpus)
+
+
+def _engine(path: Path) -> bytes:
+    """The engine in a file, without the length and JSON that YOLO exports put before it."""
+    content = path.read_bytes()
+    return content[4 + int.from_bytes(content[:4], "little") :] if content[4:5] == b"{" else content
 
 
 def _logger(trt: Any) -> Any:
