@@ -66,7 +66,9 @@ print(json.dumps(imported))
 
 
 def loaded_by(program: str) -> set[str]:
-    names = run_python(f"{program}\nimport sys; print('MODULES', *sorted({{name.partition('.')[0] for name in sys.modules}}))")
+    names = run_python(
+        f"{program}\nimport sys; print('MODULES', *sorted({{name.partition('.')[0] for name in sys.modules}}))"
+    )
     return set(names.rpartition("MODULES ")[2].split()) - sys.stdlib_module_names
 
 
@@ -84,11 +86,7 @@ def test_the_overview_loads_nothing_but_the_package(arguments: list[str]) -> Non
 @pytest.mark.parametrize("verb", VERBS)
 def test_the_help_of_a_verb_loads_only_the_cli_library_and_numpy(verb: str) -> None:
     plain = loaded_by("pass")
-    program = (
-        "from throughline.cli import main\n"
-        f"try: main(['{verb}', '--help'])\n"
-        "except SystemExit: pass\n"
-    )
+    program = f"from throughline.cli import main\ntry: main(['{verb}', '--help'])\nexcept SystemExit: pass\n"
     allowed = {"throughline", "numpy", "cyclopts", "rich", "attr", "attrs", "docstring_parser", "markdown_it", "mdurl"}
     assert loaded_by(program) - plain <= allowed | {"pygments", "rich_rst", "typing_extensions", "_cython_3_2_1"}
 

@@ -21,8 +21,7 @@ VERBS = {
 
 COMMON = """\
   --json     print one JSON object on stdout; everything else goes to stderr
-  --debug    show the traceback of an error
-  -h, --help"""
+  --debug    show the traceback of an error"""
 
 EXIT_CODES = """\
   0  done                        5  model refused: unsafe, or its proof failed
@@ -42,6 +41,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"throughline {__version__}")
         return 0
     as_json, debug = _take(tokens, "--json"), _take(tokens, "--debug")
+    _hear_the_library()
     try:
         return _print(_call(tokens), as_json)
     except KeyboardInterrupt:
@@ -74,7 +74,7 @@ def verb_app(name: str) -> Any:
     """One verb as a Cyclopts application."""
     import importlib
 
-    from cyclopts import App
+    from cyclopts import App, Parameter
 
     if name not in VERBS:
         raise InputError(f"there is no verb '{name}'", nearest(name, VERBS))
@@ -82,6 +82,7 @@ def verb_app(name: str) -> Any:
     app = App(
         name=f"throughline {name}",
         version_flags=[],
+        default_parameter=Parameter(negative=()),
         help_format="plaintext",
         help_formatter="plain",
         help_epilogue=f"Every verb takes:\n{COMMON}",
@@ -90,6 +91,21 @@ def verb_app(name: str) -> Any:
     )
     app.default(function)
     return app
+
+
+def _hear_the_library() -> None:
+    """What the library has to say (a choice made, a candidate passed over) goes to stderr as notes."""
+    import logging
+
+    from throughline.terminal import note
+
+    class Notes(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            note(record.getMessage())
+
+    logger = logging.getLogger("throughline")
+    logger.handlers = [Notes()]
+    logger.setLevel(logging.INFO)
 
 
 def _call(tokens: list[str]) -> Any:
