@@ -15,8 +15,8 @@ from throughline.models.formats._exported import exported_fields, labels_of
 from throughline.models.formats._precision import precision_of
 from throughline.models.loading.checkpoint_file import CheckpointFile, read_checkpoint, recognises
 from throughline.models.loading.claims import claims
-from throughline.models.loading.globals import framework_of, hostile, outside
-from throughline.models.loading.pickles import Call, Reading
+from throughline.models.loading.globals import framework_of, harmless, hostile, outside
+from throughline.models.loading.pickles import Call
 from throughline.plugins import Plugin
 
 _TEXT_KEYS = ("names", "stride", "imgsz", "task", "license", "author", "date", "version", "docs", "epoch", "nc", "arch")
@@ -35,7 +35,7 @@ class Checkpoint:
         """Walk the pickle and say what it holds and what it would import."""
         checkpoint = read_checkpoint(file)
         reading = checkpoint.reading
-        risk = _risk(reading)
+        risk = _risk(checkpoint)
         found = list(claims(reading.root))
         if reading.broken and risk.level != "malicious":
             raise InputError(
@@ -74,12 +74,13 @@ def _kind(checkpoint: CheckpointFile, risk: Risk, tensors: int) -> str:
     if risk.level == "pickle":
         return f"state dict ({container}) of {tensors} tensors"
     if risk.level == "program" and tensors:
-        return f"whole model ({container}) with {tensors} tensors"
+        what = "weights among Python objects" if harmless(outside(risk.globals)) else "whole model"
+        return f"{what} ({container}) with {tensors} tensors"
     return container
 
 
-def _risk(reading: Reading) -> Risk:
-    names = reading.names()
+def _risk(checkpoint: CheckpointFile) -> Risk:
+    names = checkpoint.reading.names()
     attack, foreign = hostile(names), outside(names)
     if attack:
         shown = ", ".join(attack[:4])
@@ -87,6 +88,8 @@ def _risk(reading: Reading) -> Risk:
     if foreign:
         shown = ", ".join(foreign[:3]) + (f" and {len(foreign) - 3} more" if len(foreign) > 3 else "")
         return Risk("program", f"its pickle imports code from outside a weights file: {shown}", names)
+    if checkpoint.is_tar:
+        return Risk("program", "its format is older than safe loading: only running its pickle opens it", names)
     return Risk("pickle", "its pickle builds tensors and nothing else", names)
 
 

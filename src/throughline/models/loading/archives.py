@@ -48,25 +48,30 @@ class Archive:
                 f"{self.path}: the entry '{name}' declares {entry.file_size:,} bytes; at most {limit:,} are read",
                 "export the model again",
             )
-        return self.begin(name, entry.file_size)
+        data = self.begin(name, entry.file_size)
+        if len(data) != entry.file_size or zlib.crc32(data) != entry.CRC:
+            raise InputError(
+                f"{self.path}: the entry '{name}' is not what it was when it was written (its checksum differs)",
+                "copy or download the file again",
+            )
+        return data
 
     def begin(self, name: str, count: int) -> bytes:
         """The first ``count`` bytes of an entry."""
-        try:
-            with zipfile.ZipFile(self.path) as archive, archive.open(self.entries[name]) as stream:
-                return stream.read(count)
-        except (
-            zipfile.BadZipFile,
-            zlib.error,
-            EOFError,
-            OSError,
-            NotImplementedError,
-            RuntimeError,
-            ValueError,
-        ) as error:
-            raise InputError(
-                f"{self.path}: the entry '{name}' cannot be read: {error}", "copy or download the file again"
-            ) from None
+        entry = self.entries[name]
+        with self.path.open("rb") as stream:
+            stream.seek(entry.header_offset)
+            header = _LOCAL.unpack(stream.read(_LOCAL.size))
+            stream.seek(header[9] + header[10], 1)
+            if entry.compress_type == zipfile.ZIP_STORED:
+                return stream.read(min(count, entry.file_size))
+            try:
+                packed = stream.read(entry.compress_size)
+                return zlib.decompressobj(-zlib.MAX_WBITS).decompress(packed, min(count, entry.file_size) or 1)
+            except zlib.error as error:
+                raise InputError(
+                    f"{self.path}: the entry '{name}' cannot be unpacked: {error}", "copy or download the file again"
+                ) from None
 
 
 def open_archive(path: Path) -> Archive:
@@ -93,6 +98,8 @@ def open_archive(path: Path) -> Archive:
     with path.open("rb") as stream:
         end = 0
         for info in sorted(infos, key=lambda info: info.header_offset):
+            if not 0 <= info.header_offset < size:
+                raise _refused(path, f"the entry '{info.filename}' is said to be outside the file")
             stream.seek(info.header_offset)
             header = stream.read(_LOCAL.size)
             if info.header_offset < end:

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 LEGACY_MAGIC = 0x1950A86A20F9469CFC6C
 _MAX_PICKLE = 1 << 28
 _MAX_ZIPPED_PICKLES = 64
+_MAX_ZIPPED_ENTRIES = 20_000
+_TAR = "legacy tar format, before PyTorch 0.1"
 _PICKLE_SUFFIXES = (".pkl", ".pickle")
 
 
@@ -38,6 +40,11 @@ class CheckpointFile:
     container: str
     reading: Reading
     storages: Mapping[str, int] | None = None
+
+    @property
+    def is_tar(self) -> bool:
+        """Whether it is in the oldest format, which no restricted loader reads."""
+        return self.container == _TAR
 
 
 def recognises(file: Glimpse) -> bool:
@@ -115,7 +122,7 @@ def _from_archive(archive: Archive) -> CheckpointFile:
 def _pickled(archive: Archive) -> list[str]:
     """The entries that are pickles, by name or by their first bytes."""
     found: list[str] = []
-    for name, entry in archive.entries.items():
+    for name, entry in list(archive.entries.items())[:_MAX_ZIPPED_ENTRIES]:
         in_storage = "/data/" in name or name.startswith("data/")
         if len(found) >= _MAX_ZIPPED_PICKLES or entry.file_size == 0 or in_storage:
             continue
@@ -166,7 +173,7 @@ def _from_tar(file: Glimpse) -> CheckpointFile:
                     _merge(merged, read_pickles(stream.read(_MAX_PICKLE)))
     except (tarfile.TarError, OSError, ValueError, EOFError) as error:
         raise InputError(f"{file.path} is a damaged tar archive: {error}", "copy or download the file again") from None
-    return CheckpointFile(file.path, "legacy tar format, before PyTorch 0.1", merged)
+    return CheckpointFile(file.path, _TAR, merged)
 
 
 def _merge(into: Reading, other: Reading) -> None:

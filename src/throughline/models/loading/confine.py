@@ -82,11 +82,13 @@ def _lock_files(libc: ctypes.CDLL, folder: str) -> bool:
     rules = libc.syscall(_LANDLOCK_CREATE, attributes, length, 0)
     if rules < 0:
         return False
-    allowed = [(folder, _CHANGES | truncate), ("/dev/null", _WRITE_FILE)]
-    for path, access in allowed:
-        place = os.open(path, os.O_PATH | os.O_CLOEXEC)
-        done = libc.syscall(_LANDLOCK_ADD, rules, 1, struct.pack("=Qi", access, place), 0)
-        os.close(place)
-        if done != 0:
-            return False
-    return bool(libc.syscall(_LANDLOCK_RESTRICT, rules, 0) == 0)
+    try:
+        for path, access in ((folder, _CHANGES | truncate), ("/dev/null", _WRITE_FILE)):
+            place = os.open(path, os.O_PATH | os.O_CLOEXEC)
+            done = libc.syscall(_LANDLOCK_ADD, rules, 1, struct.pack("=Qi", access, place), 0)
+            os.close(place)
+            if done != 0:
+                return False
+        return bool(libc.syscall(_LANDLOCK_RESTRICT, rules, 0) == 0)
+    finally:
+        os.close(rules)

@@ -7,7 +7,7 @@ import os
 from throughline.contracts.errors import ModelRefused
 from throughline.models.formats import Description
 from throughline.models.identify import identify
-from throughline.models.loading.globals import framework_of, outside
+from throughline.models.loading.globals import framework_of, harmless, outside
 
 _TRUST = "give it a passport on this machine, or say --trust if you know where it comes from"
 
@@ -62,9 +62,13 @@ def require_trust(description: Description, passport_holds: bool, trust: bool) -
 
 def _whole_model(description: Description) -> ModelRefused:
     foreign = outside(description.risk.globals)
+    save = "save the weights alone where it was made: torch.save(model.state_dict(), 'weights.pt')"
+    vouch = "or say --trust if you know where it comes from (it then runs in a throwaway process)"
+    if not foreign:
+        return ModelRefused(f"{description.path} is {description.kind}: {description.risk.why}", f"{save}; {vouch}")
     framework = framework_of(foreign)
     shown = next((name for name in foreign if framework_of([name]) is framework), foreign[0])
-    problem = f"{description.path} is a {description.kind}: its pickle would import {shown}"
+    problem = f"{description.path} is {description.kind}: its pickle would import {shown}"
     problem += f" and {len(foreign) - 1} more names that are code" if len(foreign) > 1 else ", which is code"
     if framework is not None:
         return ModelRefused(
@@ -72,6 +76,5 @@ def _whole_model(description: Description) -> ModelRefused:
         )
     return ModelRefused(
         problem,
-        "save the weights alone, torch.save(model.state_dict(), 'weights.pt'), and say --class package.module:factory; "
-        "or say --trust if you know where it comes from (it then runs in a throwaway process)",
+        f"{save}; {vouch}" if harmless(foreign) else f"{save}, then say --class package.module:factory; {vouch}",
     )

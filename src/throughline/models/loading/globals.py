@@ -34,6 +34,7 @@ WEIGHTS = frozenset(
         "builtins.set",
         *(f"torch.{dtype}" for dtype in _DTYPES.split()),
         *(f"torch.{storage}Storage" for storage in _STORAGES.split()),
+        *(f"torch.cuda.{storage}Storage" for storage in _STORAGES.split()),
     ]
 )
 
@@ -41,20 +42,25 @@ _RENAMED = {"__builtin__": "builtins", "copy_reg": "copyreg", "cPickle": "pickle
 
 _PLAIN_BUILTINS = frozenset(
     _words(
-        "set frozenset list dict tuple int long float str unicode bytes bytearray bool complex object slice range xrange "
-        "type getattr NotImplementedType Ellipsis print len"
+        "set frozenset list dict tuple int long float str unicode bytes bytearray bool complex object slice range "
+        "xrange type getattr NotImplementedType Ellipsis"
     )
 )
 _PLAIN_STANDARD = frozenset(
     _words(
-        "collections datetime decimal enum fractions uuid typing pathlib argparse array numbers dataclasses abc zoneinfo "
-        "_codecs copyreg logging functools operator random"
+        "collections.OrderedDict collections.defaultdict collections.Counter collections.deque datetime.date "
+        "datetime.time datetime.datetime datetime.timedelta datetime.timezone decimal.Decimal fractions.Fraction "
+        "uuid.UUID pathlib.Path pathlib.PosixPath pathlib.WindowsPath pathlib.PurePosixPath pathlib.PureWindowsPath "
+        "pathlib._local.PosixPath pathlib._local.WindowsPath argparse.Namespace array.array _codecs.encode "
+        "copyreg._reconstructor copyreg.__newobj__ types.SimpleNamespace functools.partial operator.itemgetter "
+        "random.Random zoneinfo.ZoneInfo logging.Logger logging.RootLogger logging.getLogger"
     )
 )
+_PLAIN_MODULES = frozenset(["enum", "typing", "numbers", "abc"])
 _ACTING_PACKAGES = frozenset(
     _words(
-        "requests aiohttp httpx urllib2 urllib3 websocket websockets paramiko fabric pip setuptools distutils commands nt "
-        "dill cloudpickle joblib IPython pexpect sh plumbum invoke cffi pty"
+        "requests aiohttp httpx urllib2 urllib3 websocket websockets paramiko fabric pip setuptools distutils commands "
+        "nt dill cloudpickle joblib IPython pexpect sh plumbum invoke cffi pty"
     )
 )
 _ACTING_PREFIXES = tuple(
@@ -62,14 +68,12 @@ _ACTING_PREFIXES = tuple(
         "torch.load torch.save torch.serialization. torch.hub. torch.jit. torch.ops. torch.classes. torch._inductor. "
         "torch._dynamo. torch.utils.cpp_extension. torch.utils._config_module. torch.utils.bottleneck. "
         "torch.utils.collect_env. torch.utils.model_zoo. torch.utils.data.datapipes. torch.distributed. "
-        "torch.multiprocessing. torch.testing. torch.fx. torch.package. torch.cuda.memory. torch._export. torch.export. "
-        "numpy.load numpy.loads numpy.save numpy.testing. numpy.f2py. numpy.distutils. numpy.fromfile pandas.read_ "
-        "pandas.io. transformers.utils.hub. huggingface_hub."
+        "torch.multiprocessing. torch.testing. torch.fx. torch.package. torch.cuda.memory. torch._export. "
+        "torch.export. numpy.load numpy.loads numpy.save numpy.testing. numpy.f2py. numpy.distutils. numpy.fromfile "
+        "pandas.read_ pandas.io. transformers.utils.hub. huggingface_hub."
     )
 )
-_ACTING_NAMES = frozenset(_words(
-    "os sys subprocess posix builtins importlib shutil socket ctypes runpy pickle"
-))  # fmt: skip
+_ACTING_NAMES = frozenset(_words("os sys subprocess posix builtins importlib shutil socket ctypes runpy pickle"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,6 +121,11 @@ def hostile(names: Iterable[str]) -> tuple[str, ...]:
     return tuple(name for name in names if normal(name) not in WEIGHTS and _acts(normal(name)))
 
 
+def harmless(names: Iterable[str]) -> bool:
+    """Whether all of these are plain values (dates, paths, numbers) that people save beside their weights."""
+    return all(normal(name) in _PLAIN_STANDARD or normal(name).startswith("numpy.") for name in names)
+
+
 def framework_of(names: Iterable[str]) -> Framework | None:
     """Which project's classes these are."""
     known = tuple(names)
@@ -127,7 +136,7 @@ def framework_of(names: Iterable[str]) -> Framework | None:
 
 
 def _acts(name: str) -> bool:
-    module, _, attribute = name.rpartition(".")
+    attribute = name.rpartition(".")[2]
     root = name.partition(".")[0]
     if (
         name.startswith("<")
@@ -138,10 +147,6 @@ def _acts(name: str) -> bool:
         return True
     if root == "builtins":
         return attribute not in _PLAIN_BUILTINS
-    if root == "types":
-        return attribute != "SimpleNamespace"
-    if module.startswith("operator") or module == "logging" or root == "functools":
-        return attribute in ("methodcaller", "attrgetter")
-    if root in _PLAIN_STANDARD:
+    if name in _PLAIN_STANDARD or root in _PLAIN_MODULES:
         return False
     return root in sys.stdlib_module_names or not root.isidentifier()

@@ -56,9 +56,9 @@ def check_onnx(path: str | os.PathLike[str]) -> None:
 
 
 def _check_domains(path: Path, model: Any) -> None:
-    own = {function.domain for function in model.functions}
+    own = {(function.domain, function.name) for function in model.functions}
     for node in nodes(model):
-        if node.domain not in _DOMAINS and node.domain not in own:
+        if node.domain not in _DOMAINS and (node.domain, node.op_type) not in own:
             raise ModelRefused(
                 f"{path} uses the operator '{node.op_type}' of the domain '{node.domain}', "
                 "which needs a library of custom operators",

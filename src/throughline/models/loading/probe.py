@@ -9,6 +9,7 @@ probed again.
 from __future__ import annotations
 
 import json
+import os
 import sys
 import tempfile
 from pathlib import Path
@@ -19,7 +20,7 @@ from throughline.models.formats import Description
 from throughline.models.loading.confine import confine
 from throughline.models.loading.sandbox import Limits, run_confined
 
-_BASE_MEMORY = 4 << 30
+_LEAST_MEMORY = 4 << 30
 _MEMORY_PER_BYTE = 6
 _SECONDS = 60
 _BYTES_PER_SECOND = 10 << 20
@@ -30,19 +31,25 @@ def probe_in_child(description: Description, memory_limit: int | None = None) ->
 
     Args:
         description: what ``identify`` said of it.
-        memory_limit: bytes of address space for the child; by default enough for a model of its size.
+        memory_limit: bytes of address space for the child; by default half of what is free now, and never
+            less than a model of its size needs.
     """
     path, size = description.path, sum(file.stat().st_size for file in description.files)
     seconds = _SECONDS + size // _BYTES_PER_SECOND
-    limits = Limits(memory_limit or _BASE_MEMORY + _MEMORY_PER_BYTE * size, seconds, 2 * seconds, 1 << 20)
+    memory = memory_limit or max(_LEAST_MEMORY + _MEMORY_PER_BYTE * size, _available() // 2)
+    limits = Limits(memory, seconds, 2 * seconds, 1 << 20)
     task = {
-        "path": str(path.resolve()),
+        "path": str(path.absolute()),
         "format": description.format,
         "feeds": [[spec.name, spec.dtype, list(spec.concrete())] for spec in description.inputs],
     }
     with tempfile.TemporaryDirectory(prefix="throughline-") as folder:
         outcome = run_confined(__name__, task, Path(folder), limits)
     report = outcome.report
+    if "done" in report:
+        return
+    if report.get("opened") and (outcome.timed_out or outcome.signal == "SIGXCPU"):
+        return
     if report.get("failed") == "open":
         raise InputError(f"{path} cannot be opened: {report.get('what', '')}", "export the model again")
     if report.get("failed") == "memory" or (outcome.signal is None and not outcome.timed_out and "done" not in report):
@@ -57,6 +64,13 @@ def probe_in_child(description: Description, memory_limit: int | None = None) ->
         raise ModelRefused(
             f"{path} ended the process that opened it ({outcome.signal})", "get the model from its author again"
         )
+
+
+def _available() -> int:
+    try:
+        return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    except (ValueError, OSError):
+        return 0
 
 
 def main() -> None:
@@ -75,6 +89,7 @@ def main() -> None:
         failed = "memory" if _is_memory(error) else "open"
         report.write_text(json.dumps({"failed": failed, "what": _line(error)}))
         return
+    report.write_text(json.dumps({"opened": True}))
     try:
         run()
         report.write_text(json.dumps({"done": True}))

@@ -85,7 +85,7 @@ def run_confined(module: str, task: dict[str, Any], folder: Path, limits: Limits
         report = json.loads(read_bounded(folder / "report.json", _MAX_REPORT) or b"{}")
     except (ValueError, RecursionError):
         report = {}
-    return Outcome(report if isinstance(report, dict) and not timed_out else {}, name, timed_out, errors)
+    return Outcome(report if isinstance(report, dict) else {}, name, timed_out, errors)
 
 
 def read_bounded(path: Path, limit: int) -> bytes:

@@ -60,7 +60,7 @@ def load_state_dict(path: str | os.PathLike[str], *, trust: bool = False) -> Sta
         )
     with tempfile.TemporaryDirectory(prefix="throughline-") as name:
         folder = Path(name)
-        task = {"path": str(file.resolve()), "trusted": trust and description.risk.level == "program"}
+        task = {"path": str(file.absolute()), "trusted": trust and description.risk.level == "program"}
         outcome = run_confined("throughline.models.loading.unpickle_child", task, folder, _limits(file))
         if outcome.report.get("failed") or "tied" not in outcome.report:
             raise _failure(description, outcome, trust)
