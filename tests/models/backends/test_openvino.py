@@ -68,3 +68,17 @@ def test_float64_is_not_narrowed_without_a_word(tmp_path: Path) -> None:
     (tmp_path / "double.onnx").write_bytes(doubled.onnx())
     with open_model(tmp_path / "double.onnx", backend="openvino") as session:
         assert session.notes == ("the model is float64; OpenVINO computes it in float32",)
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_a_run_that_fails_never_returns_the_answers_of_the_one_before(tmp_path: Path, threads: int) -> None:
+    takes = (TensorSpec("x", "float32", ("m", 3)), TensorSpec("y", "float32", ("n", 3)))
+    nodes = (("Relu", ("x",), ("positive",), {}), ("Add", ("positive", "y"), ("z",), {}))
+    added = Network("added", takes, (TensorSpec("z", "float32", ("k", 3)),), nodes, dict, {})
+    (tmp_path / "added.onnx").write_bytes(added.onnx())
+    with open_model(tmp_path / "added.onnx", backend="openvino", threads=threads) as session:
+        rows = {count: np.ones((count, 3), np.float32) for count in (2, 3, 4)}
+        assert session.predict({"x": rows[2], "y": rows[2]})["z"].shape == (2, 3)
+        with pytest.raises(InputError, match="OpenVINO could not run the model"):
+            session.predict({"x": rows[4], "y": rows[3]})
+        np.testing.assert_array_equal(session.predict({"x": rows[2] * 3, "y": rows[2]})["z"], rows[2] * 4)

@@ -28,7 +28,14 @@ UNNAMED = "?"
 """A dynamic axis to which the model's file gives no name."""
 
 
-_MEMORY = ("bad_alloc", "failed to allocate", "can't allocate memory", "out of memory", "outofmemory", "not enough memory")
+_MEMORY = (
+    "bad_alloc",
+    "failed to allocate",
+    "can't allocate memory",
+    "out of memory",
+    "outofmemory",
+    "not enough memory",
+)
 
 
 class OutOfMemory(Exception):
@@ -86,7 +93,9 @@ def failure(error: Exception, what: str) -> Exception:
     """A runtime's own error as one of ours: ``OutOfMemory`` or, with its first line, an ``InputError``."""
     text = str(error).strip()
     lines = [line.strip() for line in text.splitlines() if line.strip() and not line.startswith("Exception from")]
-    problem = f"{what}: {lines[0] if lines else type(error).__name__}"
+    lines = lines or [type(error).__name__]
+    # TorchScript puts its own traceback before the reason
+    problem = f"{what}: {next((line for line in reversed(lines) if line.startswith('RuntimeError: ')), lines[0])}"
     if isinstance(error, MemoryError) or any(sign in text.lower() for sign in _MEMORY):
         return OutOfMemory(problem)
     return InputError(problem, "check that the file is whole and that the feeds fit it")

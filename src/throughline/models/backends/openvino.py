@@ -70,8 +70,12 @@ class OpenVinoRunner(Runner):
         except IndexError:
             request = self._compiled.create_infer_request()
         try:
-            results = request.infer([feeds[spec.name] for spec in self.inputs])
-            answers = {spec.name: results[index] for index, spec in enumerate(self.outputs)}
+            # not infer(): on one thread it swallows every error and returns the previous answers
+            request.start_async([feeds[spec.name] for spec in self.inputs])
+            request.wait()
+            answers = {
+                spec.name: request.get_output_tensor(index).data.copy() for index, spec in enumerate(self.outputs)
+            }
         except Exception as error:
             del request  # one that failed half-way still holds what it had allocated
             self._compiled.release_memory()
