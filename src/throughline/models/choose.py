@@ -59,11 +59,11 @@ def choose(model: str | Path, *, holds: Callable[[Path], str | None] = passports
     """
     model = Path(model)
     forms, broken = _forms(model)
-    anchor = model if model in forms else min(forms, key=lambda path: _SOURCES_FIRST.index(forms[path].format))
+    anchor = model if model in forms else min(forms, key=lambda path: _rank(forms[path], _SOURCES_FIRST))
     reasons = {path: None if path == anchor else holds(path) for path in forms}
     relatives = _relatives(anchor, [path for path, reason in reasons.items() if reason is None])
     passed = [*broken]
-    for path in sorted(forms, key=lambda path: FASTEST_FIRST.index(forms[path].format)):
+    for path in sorted(forms, key=lambda path: _rank(forms[path], FASTEST_FIRST)):
         backend = backend_for(forms[path])
         reason = reasons[path]
         if reason is None and path not in relatives:
@@ -119,9 +119,10 @@ def _forms(model: Path) -> tuple[dict[Path, Description], list[PassedOver]]:
 
 def _relatives(anchor: Path, holding: list[Path]) -> set[Path]:
     """The files that a chain of parents ties to the anchor as it is now."""
-    ties = {path: _ties(path) for path in holding}
-    ties[anchor] |= {passports.digest(anchor)}
-    related, known = {anchor}, set(ties[anchor])
+    ties = {path: _ties(path) for path in holding if path != anchor}
+    itself = passports.digest(anchor)
+    known = _ties(anchor) if itself in _ties(anchor) else {itself}  # a stale passport names somebody else's parent
+    related = {anchor}
     while new := {path for path in ties if path not in related and ties[path] & known}:
         related |= new
         known |= {tie for path in new for tie in ties[path]}
@@ -132,9 +133,10 @@ def _ties(path: Path) -> set[str]:
     """The hashes that a file's passport names: its own and its parent's."""
     try:
         passport = passports.read(path)
-        if passport is None:
-            return set()
-        passports.verify(path, passport)
     except ThroughlineError:
         return set()
-    return {tie for tie in (passport.sha256, passport.parent) if tie}
+    return {tie for tie in (passport.sha256, passport.parent) if tie} if passport else set()
+
+
+def _rank(description: Description, order: tuple[str, ...]) -> int:
+    return order.index(description.format) if description.format in order else len(order)

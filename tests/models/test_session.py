@@ -1,0 +1,241 @@
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from throughline.contracts.artifacts import Array, Passport, Predictor, TensorSpec
+from throughline.contracts.errors import InputError, PassportMismatch, ThroughlineError, Unavailable
+from throughline.models import passport as passports
+from throughline.models.backends import OutOfMemory, Runner
+from throughline.models.session import Session, open_model
+from throughline.testing import networks
+
+
+class Doubling(Runner):
+    """A runner in numpy, whose memory can be made as small as a test wants."""
+
+    def __init__(self, batch: int | str = "batch", memory: int = 10**9, max_batch: int | None = None) -> None:
+        self.inputs = (TensorSpec("x", "float32", (batch, 2)),)
+        self.outputs = (TensorSpec("y", "float32", (batch, 2)),)
+        self.max_batch = max_batch
+        self.memory = memory
+        self.given: list[int] = []
+        self.closed = 0
+
+    def predict(self, feeds: Mapping[str, Array]) -> dict[str, Array]:
+        self.given.append(len(feeds["x"]))
+        if len(feeds["x"]) > self.memory:
+            raise OutOfMemory("no room")
+        return {"y": feeds["x"] * 2}
+
+    def close(self) -> None:
+        self.closed += 1
+
+
+def _session(runner: Runner, **options: Any) -> Session:
+    return Session(runner, name="doubling", backend="numpy", device="cpu", threads=1, **options)
+
+
+def _rows(count: int) -> Array:
+    return np.arange(count * 2, dtype=np.float32).reshape(count, 2)
+
+
+@pytest.fixture
+def model(tmp_path: Path) -> Path:
+    path = tmp_path / "model.onnx"
+    path.write_bytes(networks.CONVOLUTION.onnx())
+    return path
+
+
+@given(
+    rows=st.integers(0, 40),
+    fixed=st.none() | st.integers(1, 9),
+    limit=st.none() | st.integers(1, 9),
+    engine=st.none() | st.integers(1, 9),
+    memory=st.integers(1, 40),
+)
+def test_every_row_is_answered_in_order_whatever_the_limits(
+    rows: int, fixed: int | None, limit: int | None, engine: int | None, memory: int
+) -> None:
+    runner = Doubling(fixed or "batch", memory=max(memory, fixed or 1), max_batch=engine)
+    session = _session(runner, max_batch=limit if fixed is None else None)
+    np.testing.assert_array_equal(session.predict({"x": _rows(rows)})["y"], _rows(rows) * 2)
+    answered = [size for size in runner.given if size <= runner.memory]
+    if fixed is not None:
+        assert set(runner.given) == {fixed}
+    else:
+        assert sum(answered) == max(rows, 1)
+        assert max(runner.given) <= min(limit or 40, engine or 40, max(rows, 1))
+
+
+def test_the_batch_that_fitted_is_remembered() -> None:
+    runner = Doubling(memory=3)
+    session = _session(runner)
+    np.testing.assert_array_equal(session.predict({"x": _rows(16)})["y"], _rows(16) * 2)
+    assert runner.given == [16, 8, 4, 2, 2, 2, 2, 2, 2, 2, 2]
+    assert session.fitting_batch == 2
+    runner.given.clear()
+    session.predict({"x": _rows(5)})
+    assert runner.given == [2, 2, 1]
+
+
+@pytest.mark.parametrize("fixed", [None, 4])
+def test_memory_too_small_for_the_least_batch_is_said(fixed: int | None) -> None:
+    session = _session(Doubling(fixed or "batch", memory=0))
+    with pytest.raises(Unavailable, match="memory is full: a batch of"):
+        session.predict({"x": _rows(4)})
+
+
+def test_threads_that_run_out_of_memory_together_all_get_their_answers() -> None:
+    session = _session(Doubling(memory=3))
+    with ThreadPoolExecutor(8) as pool:
+        for rows, answer in zip(
+            range(100), pool.map(lambda n: session.predict({"x": _rows(n)}), range(100)), strict=True
+        ):
+            np.testing.assert_array_equal(answer["y"], _rows(rows) * 2)
+    assert session.fitting_batch in (1, 2, 3)
+
+
+def test_close_waits_for_the_call_that_is_running() -> None:
+    entered, leave = threading.Event(), threading.Event()
+
+    class Slow(Doubling):
+        def predict(self, feeds: Mapping[str, Array]) -> dict[str, Array]:
+            entered.set()
+            leave.wait()
+            assert not self.closed
+            return super().predict(feeds)
+
+    runner = Slow()
+    session = _session(runner)
+    with ThreadPoolExecutor(2) as pool:
+        answer = pool.submit(session.predict, {"x": _rows(1)})
+        entered.wait()
+        closing = pool.submit(session.close)
+        while not session._closed:
+            time.sleep(0)
+        assert not runner.closed
+        leave.set()
+        np.testing.assert_array_equal(answer.result()["y"], _rows(1) * 2)
+        closing.result()
+    session.close()
+    assert runner.closed == 1
+
+
+def test_rows_that_cannot_be_matched_are_refused_only_when_they_must_be_split() -> None:
+    class Pairs(Doubling):
+        def __init__(self) -> None:
+            super().__init__()
+            self.inputs = (TensorSpec("x", "float32", ("batch", 2)), TensorSpec("boxes", "float32", ("boxes", 4)))
+
+    feeds = {"x": _rows(3), "boxes": np.zeros((5, 4), np.float32)}
+    assert len(_session(Pairs()).predict(feeds)["y"]) == 3
+    with pytest.raises(InputError, match="input 'boxes' has another number"):
+        _session(Pairs(), max_batch=2).predict(feeds)
+
+
+def test_a_row_count_declared_constant_is_not_taken_for_the_batch() -> None:
+    class Summary(Doubling):
+        def __init__(self) -> None:
+            super().__init__()
+            self.outputs = (TensorSpec("y", "float32", (1, 2)),)
+
+        def predict(self, feeds: Mapping[str, Array]) -> dict[str, Array]:
+            return {"y": feeds["x"].sum(0, keepdims=True)}
+
+    assert _session(Summary()).predict({"x": _rows(6)})["y"].shape == (1, 2)
+    with pytest.raises(InputError, match="output 'y' does not follow the batch"):
+        _session(Summary(), max_batch=1).predict({"x": _rows(6)})
+
+
+@pytest.mark.parametrize(
+    ("options", "said"), [({"max_batch": 0}, "max_batch=0"), ({"max_batch": 2}, "fixes its batch at 4")]
+)
+def test_a_maximum_below_what_the_model_takes_is_refused(options: dict[str, int], said: str) -> None:
+    with pytest.raises(InputError, match=said):
+        _session(Doubling(4), **options)
+
+
+def test_half_precision_overflow_is_noticed(caplog: pytest.LogCaptureFixture) -> None:
+    class Halves(Doubling):
+        def predict(self, feeds: Mapping[str, Array]) -> dict[str, Array]:
+            bad = np.array([[1, -np.inf], [np.nan, 65504]], np.float16)
+            return {"view": bad[:, ::-1], "fine": np.array([65504, -65504, 0], np.float16), "whole": np.array([1])}
+
+    session = _session(Halves())
+    session.predict({"x": _rows(2)})
+    assert session.get_performance_stats().non_finite == 2
+    assert "output 'view' holds 2 values that are not finite, first in row 0" in caplog.text
+    assert "fine" not in caplog.text
+
+
+def test_what_runs_it_is_one_line(model: Path) -> None:
+    with open_model(model, threads=2) as session:
+        assert str(session) == "model.onnx: onnxruntime on cpu, 2 threads"
+        assert isinstance(session, Predictor)
+
+
+def test_the_cpu_replaces_a_gpu_only_when_that_was_asked_for(model: Path, caplog: pytest.LogCaptureFixture) -> None:
+    with pytest.raises(Unavailable, match="cannot use gpu:7 here") as raised:
+        open_model(model, device="gpu:7")
+    assert "allow_cpu=True" in raised.value.fix
+    with caplog.at_level(logging.WARNING), open_model(model, device="cuda:7", allow_cpu=True) as session:
+        assert session.device == "cpu"
+        assert "running on the CPU instead" in session.notes[0]
+        assert "running on the CPU instead" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"backend": "onnxruntim"}, "did you mean 'onnxruntime'"),
+        ({"backend": "torchscript"}, "backend 'torchscript' opens torchscript"),
+        ({"device": "tpu"}, "there is no device 'tpu'"),
+        ({"threads": 0}, "threads=0"),
+        ({"max_batch": 0}, "max_batch=0"),
+        ({"factory": "a:b"}, "brings its own network"),
+    ],
+)
+def test_wrong_options_are_named(model: Path, options: dict[str, Any], said: str) -> None:
+    with pytest.raises(InputError, match=said):
+        open_model(model, **options)
+
+
+def test_a_file_that_is_not_there_or_no_model(tmp_path: Path) -> None:
+    (tmp_path / "text.onnx").write_text("hello")
+    for path, said in ((tmp_path / "none.onnx", "does not exist"), (tmp_path / "text.onnx", "a text file")):
+        with pytest.raises(InputError, match=said):
+            open_model(path)
+
+
+def test_a_changed_file_is_not_opened_under_its_old_passport(model: Path) -> None:
+    passports.issue(model, Passport(model.name, "", 0, "onnx"), vouch=True)
+    model.write_bytes(networks.FIXED.onnx())
+    with pytest.raises(PassportMismatch, match="changed after its passport"):
+        open_model(model)
+
+
+def test_values_that_are_not_finite_can_be_an_error(tmp_path: Path) -> None:
+    path = tmp_path / "log.onnx"
+    path.write_bytes(networks.LOGARITHM.onnx())
+    with (
+        open_model(path, on_nonfinite="raise") as session,
+        pytest.raises(ThroughlineError, match="'logarithm' holds 4"),
+    ):
+        session.predict({"x": np.zeros((1, 4), np.float32)})
+
+
+def test_warm_up_makes_its_own_feeds(model: Path) -> None:
+    with open_model(model) as session:
+        session.warm_up()
+        assert session.get_performance_stats().calls == 0
