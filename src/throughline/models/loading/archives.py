@@ -121,10 +121,14 @@ def _check_local(path: Path, info: zipfile.ZipInfo, header: bytes, rest: bytes, 
         raise _refused(path, f"the entry '{info.filename}' is not where the directory says")
     _, _, flags, method, _, _, _, stored, _, name_length, extra_length = _LOCAL.unpack(header)
     name = rest[:name_length]
-    if (info.flag_bits | flags) & 0x41:
-        raise InputError(f"{path} is an encrypted zip archive", "unpack it with its password and give the model file")
-    if (info.flag_bits ^ flags) & ~0x0808 or (flags | info.flag_bits) & 0x20:
+    if (info.flag_bits ^ flags) & ~0x0808:
         raise _refused(path, f"the entry '{info.filename}' has flags that its directory denies")
+    if flags & 0x41 and method == zipfile.ZIP_STORED and info.file_size == info.compress_size:
+        raise _refused(path, f"the entry '{info.filename}' is marked as encrypted and is not")
+    if flags & 0x41:
+        raise InputError(f"{path} is an encrypted zip archive", "unpack it with its password and give the model file")
+    if flags & 0x20:
+        raise _refused(path, f"the entry '{info.filename}' is a patch to another file")
     if name not in (info.filename.encode("utf-8", "replace"), info.filename.encode("cp437", "replace")):
         hidden = name.decode("utf-8", "replace")
         raise _refused(path, f"the entry called '{info.filename}' in the directory calls itself '{hidden}'")

@@ -172,10 +172,8 @@ class _Machine:
             yield opcode.name, argument
 
     def _line(self) -> str:
-        line = self.stream.readline()
-        if not line.endswith(b"\n"):
-            raise _Broken("a name is cut short")
-        return line[:-1].decode("utf-8", "replace")
+        # Some readers take a last line without its newline and drop a character instead; so does this one.
+        return self.stream.readline()[:-1].decode("utf-8", "replace")
 
     def _pop(self) -> Any:
         if not self.stack or self.stack[-1] is _MARK:
@@ -234,8 +232,8 @@ class _Machine:
             attribute, module = self._pop(), self._pop()
             stack.append(self._found(module, attribute))
         elif name == "INST":
-            arguments = tuple(self._since_mark())
-            stack.append(Call(self._found(*argument), arguments))
+            function = self._found(*argument)
+            stack.append(Call(function, tuple(self._since_mark())))
         elif name == "OBJ":
             first, *rest = self._since_mark() or [_UNKNOWN]
             stack.append(Call(first, tuple(rest)))
