@@ -144,6 +144,20 @@ def test_rows_that_cannot_be_matched_are_refused_only_when_they_must_be_split() 
         _session(Pairs(), max_batch=2).predict(feeds)
 
 
+def test_an_input_of_fixed_size_before_the_batch_is_not_taken_for_it() -> None:
+    class Shifted(Doubling):
+        def __init__(self) -> None:
+            super().__init__()
+            self.inputs = (TensorSpec("mean", "float32", (2,)), TensorSpec("x", "float32", ("batch", 2)))
+
+        def predict(self, feeds: Mapping[str, Array]) -> dict[str, Array]:
+            assert feeds["mean"].shape == (2,)
+            return super().predict(feeds)
+
+    feeds = {"mean": np.zeros(2, np.float32), "x": _rows(5)}
+    np.testing.assert_array_equal(_session(Shifted(), max_batch=2).predict(feeds)["y"], _rows(5) * 2)
+
+
 def test_a_row_count_declared_constant_is_not_taken_for_the_batch() -> None:
     class Summary(Doubling):
         def __init__(self) -> None:

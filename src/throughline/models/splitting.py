@@ -18,7 +18,7 @@ import numpy as np
 from throughline.contracts.artifacts import Array
 from throughline.contracts.errors import InputError, Unavailable
 from throughline.models.backends import OutOfMemory, Runner
-from throughline.models.feeding import Batch, batch_axis
+from throughline.models.feeding import Batch, carrier
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,9 +35,9 @@ class Splitter:
     """Feeds a runner batches that it can take. Safe to use from several threads."""
 
     def __init__(self, runner: Runner, max_batch: int | None, count: Callable[[int], None]) -> None:
-        axis = batch_axis(runner.inputs)
+        lead = carrier(runner.inputs)
         self._runner = runner
-        self._fixed = axis if isinstance(axis, int) else None
+        self._fixed = lead.shape[0] if lead and isinstance(lead.shape[0], int) else None
         self._declared = {spec.name: spec.shape[0] for spec in runner.outputs if spec.shape}
         self._count = count
         self._lock = threading.Lock()

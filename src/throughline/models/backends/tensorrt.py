@@ -42,23 +42,39 @@ class TensorRtRunner(Runner):
         self._buffers: dict[str, tuple[int, int]] = {}
         self._log = _logger(self._trt)
         self._gpu = Device(int(device.removeprefix("gpu:")))
-        with self._gpu.current():
-            self._runtime = self._trt.Runtime(self._log)
-            self._engine = self._runtime.deserialize_cuda_engine(_engine(path))
-            if self._engine is None:
-                raise ModelRefused(
-                    f"{path}: {module} cannot open this engine: {self._log.last()}",
-                    "build it again on this machine: engines fit one version of the library and one kind of GPU",
-                )
-            self._context = self._engine.create_execution_context()
-            if self._context is None:
-                raise failure(RuntimeError(self._log.last()), f"{path}: {module} cannot run this engine")
-            self._stream = self._gpu.stream()
+        try:
+            with self._gpu.current():
+                self._open(module, path)
+        except BaseException:
+            self._gpu.release()
+            raise
         names = [self._engine.get_tensor_name(index) for index in range(self._engine.num_io_tensors)]
         by_name = {spec.name: spec for spec in known}
         self.inputs = tuple(self._spec(path, name, by_name) for name in names if self._is_input(name))
         self.outputs = tuple(self._spec(path, name, by_name) for name in names if not self._is_input(name))
         self.max_batch = self._profile_batch()
+
+    def _open(self, module: str, path: Path) -> None:
+        self._runtime = self._trt.Runtime(self._log)
+        self._engine = self._runtime.deserialize_cuda_engine(_engine(path))
+        if self._engine is None:
+            raise ModelRefused(
+                f"{path}: {module} cannot open this engine: {self._log.last()}",
+                "build it again on this machine: engines fit one version of the library and one kind of GPU",
+            )
+        self._context = self._engine.create_execution_context(*self._settings())
+        if self._context is None:
+            raise failure(RuntimeError(self._log.last()), f"{path}: {module} cannot run this engine")
+        self._stream = self._gpu.stream()
+
+    def _settings(self) -> tuple[Any, ...]:
+        strategies = getattr(self._trt, "DynamicShapesKernelSpecializationStrategy", None)
+        if strategies is None:
+            return ()
+        # RTX would swap kernels between two calls, and the same feeds would give other bytes
+        settings = self._engine.create_runtime_config()
+        settings.dynamic_shapes_kernel_specialization_strategy = strategies.EAGER
+        return (settings,)
 
     def predict(self, feeds: Mapping[str, Array]) -> dict[str, Array]:
         """Copy in, run, copy out."""
