@@ -6,14 +6,16 @@ ground is as many units as its row lies below the horizon, divided by the height
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Final, final
 
 import numpy as np
 import numpy.typing as npt
 
-from throughline.testing.world.backdrop import FRONTS, HORIZON
+from throughline.testing.world.backdrop import HORIZON
 from throughline.testing.world.canvas import Canvas, Colour, Point, shade
 from throughline.testing.world.dice import Dice
+from throughline.testing.world.houses import FRONTS
 
 EYE: Final = 5.2
 """How high the camera is, in metres."""
@@ -135,8 +137,8 @@ class Ground:
                 (x, y),
                 (x - 1.1 * size, y),
             ]
-            for (ax, ay), (bx, by) in zip(frame, frame[1:], strict=False):
-                self._sheet.limb((ax, ay), (bx, by), size * 0.12, colour=white)
+            for start, end in pairwise(frame):
+                self._sheet.limb(start, end, size * 0.12, colour=white)
 
 
 _RING: Final = ((1.0, 0.0), (0.7, 0.7), (0.0, 1.0), (-0.7, 0.7), (-1.0, 0.0), (-0.7, -0.7), (0.0, -1.0), (0.7, -0.7))

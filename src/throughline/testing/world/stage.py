@@ -31,12 +31,14 @@ class Stage:
         picture: RGB, frame size plus the margin on every side.
         screens: for each row of furniture, how much it and all nearer rows hide, of 128, in three equal channels.
         margin: pixels beyond the frame on every side.
+        unit: pixels to a row of the sheet.
         palette: its colours.
     """
 
     picture: npt.NDArray[np.uint8]
     screens: tuple[npt.NDArray[np.uint16], ...]
     margin: int
+    unit: float
     palette: Palette
 
 
@@ -80,7 +82,7 @@ def build(seed: int, width: int, height: int, palette: Palette, margin: int) -> 
     for alpha in reversed(rows):
         hidden = np.maximum(hidden, alpha)
         screens.insert(0, np.ascontiguousarray(np.repeat(hidden[..., None], 3, axis=2)))
-    return Stage(picture, tuple(screens), margin, palette)
+    return Stage(picture, tuple(screens), margin, unit, palette)
 
 
 def _falloff(wide: float, high: float, left: float, top: float, columns: int, rows: int) -> npt.NDArray[np.float64]:

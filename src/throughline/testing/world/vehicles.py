@@ -1,4 +1,4 @@
-"""Cars, buses and trucks, drawn from the side, facing right, one metre to the unit."""
+"""Bicycles, cars, buses and trucks, drawn from the side, facing right, one metre to the unit."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ from typing import Final
 
 from throughline.testing.world.canvas import CIRCLE, Canvas, Point, mix, rounded, shade, smooth
 from throughline.testing.world.dice import Dice
+from throughline.testing.world.gait import on_circle
+from throughline.testing.world.palette import CLOTH
 
 _PAINT: Final = (
     (206, 60, 56), (236, 168, 56), (64, 108, 178), (74, 142, 122), (238, 234, 226), (70, 74, 84), (150, 158, 168),
@@ -64,16 +66,17 @@ def _heads(sheet: Canvas, xs: tuple[float, ...], y: float, size: float, dice: Di
 def car(sheet: Canvas, dice: Dice, phase: float) -> None:
     """A hatchback, a saloon, an estate or a taxi."""
     paint, kind = dice.pick(_PAINT), dice.below(4)
-    roof_back, roof_front, tail = ((-1.35, 0.5, -1.95), (-0.95, 0.45, -2.1), (-1.7, 0.5, -2.05), (-0.95, 0.45, -2.1))[
-        kind
-    ]
+    shapes = ((-1.35, 0.5, -1.95), (-0.95, 0.45, -2.1), (-1.7, 0.5, -2.05), (-0.95, 0.45, -2.1))
+    roof_back, roof_front, tail = shapes[kind]
     high = 1.5 + (0.1 if kind == 2 else 0.0)
     deck = 0.92 if kind in (1, 3) else 1.0
     if kind == 3:
         paint = dice.pick(((244, 196, 64), (238, 232, 220), (58, 60, 68)))
+    boot = roof_back - (0.45 if kind in (1, 3) else 0.24)
     body = [
-        (tail + 0.2, 0.26), (tail - 0.02, 0.34), (tail - 0.04, 0.62), (tail + 0.06, deck), (roof_back - (0.45 if kind in (1, 3) else 0.24), deck + 0.05),
-        (roof_back, high - 0.05), (-0.4, high), (roof_front - 0.15, high - 0.05), (1.1, 0.98), (1.85, 0.84), (2.08, 0.62), (2.08, 0.34), (1.9, 0.26),
+        (tail + 0.2, 0.26), (tail - 0.02, 0.34), (tail - 0.04, 0.62), (tail + 0.06, deck), (boot, deck + 0.05),
+        (roof_back, high - 0.05), (-0.4, high), (roof_front - 0.15, high - 0.05), (1.1, 0.98), (1.85, 0.84),
+        (2.08, 0.62), (2.08, 0.34), (1.9, 0.26),
     ]  # fmt: skip
     sheet.box(tail + 0.15, 0.2, 1.95, 0.42, colour=_DARK)
     sheet.fill(smooth(body, 5), colour=paint)
@@ -131,11 +134,11 @@ def bus(sheet: Canvas, dice: Dice, phase: float) -> None:
         sheet.fill(rounded(x, 0.5, x + 0.58, 2.5, 0.08), colour=(52, 56, 68))
         _pane(sheet, [(x + 0.07, 2.4), (x + 0.51, 2.4), (x + 0.51, 0.66), (x + 0.07, 0.66)])
     sheet.fill(rounded(2.0, 2.66, 3.9, 2.94, 0.06), colour=(40, 38, 40))
-    x = 2.14
+    letter = 2.14
     for _ in range(6):
         step = dice.between(0.12, 0.28)
-        sheet.box(x, 2.73, x + step, 2.87, colour=(255, 188, 70), shines=True)
-        x += step + 0.07
+        sheet.box(letter, 2.73, letter + step, 2.87, colour=(255, 188, 70), shines=True)
+        letter += step + 0.07
     sheet.fill(rounded(3.84, 0.72, 4.1, 0.96, 0.08), colour=(255, 246, 204), shines=True)
     sheet.box(-4.1, 0.8, -3.98, 1.22, colour=(214, 52, 46), shines=True)
     sheet.limb((4.08, 2.3), (4.26, 2.16), 0.06, colour=_DARK)
@@ -147,18 +150,15 @@ def bus(sheet: Canvas, dice: Dice, phase: float) -> None:
 
 def truck(sheet: Canvas, dice: Dice, phase: float) -> None:
     """A delivery truck: a box with somebody's sign on it, a tank, or a load of crates."""
-    cab, kind, cargo = (
-        dice.pick(_PAINT),
-        dice.below(3),
-        dice.pick(((244, 238, 226), (226, 196, 140), (120, 164, 176), (206, 108, 88), (176, 194, 150))),
-    )
+    cab, kind = dice.pick(_PAINT), dice.below(3)
+    cargo = dice.pick(((244, 238, 226), (226, 196, 140), (120, 164, 176), (206, 108, 88), (176, 194, 150)))
     sheet.box(-3.2, 0.4, 3.0, 0.68, colour=_DARK)
     if kind == 0:
         sheet.fill(rounded(-3.35, 0.66, 1.22, 2.95, 0.08), colour=cargo)
         sheet.box(-3.35, 0.66, 1.22, 0.86, colour=shade(cargo, 0.68))
         sheet.box(-3.35, 2.8, 1.22, 2.95, colour=shade(cargo, 1.12))
-        for x in range(-6, 3):
-            sheet.box(x * 0.5 - 0.2, 0.9, x * 0.5 - 0.17, 2.78, colour=shade(cargo, 0.93))
+        for rib in range(-6, 3):
+            sheet.box(rib * 0.5 - 0.2, 0.9, rib * 0.5 - 0.17, 2.78, colour=shade(cargo, 0.93))
         sign = dice.pick(_PAINT)
         x = dice.between(-2.2, 0.1)
         sheet.disc(x, 1.85, 0.62, colour=sign)
@@ -205,3 +205,39 @@ def truck(sheet: Canvas, dice: Dice, phase: float) -> None:
     for x in (-2.3, -1.25, 2.1):
         sheet.disc(x, 0.5, 0.58, colour=_DARK)
         _wheel(sheet, x, 0.47, phase)
+
+
+def bicycle(sheet: Canvas, dice: Dice, phase: float) -> None:
+    """A city bicycle, its wheels turning with the phase."""
+    paint, rubber = dice.pick(CLOTH), (46, 44, 50)
+    back, front, crank, seat, neck = (-0.56, 0.36), (0.56, 0.36), (0.02, 0.34), (-0.2, 0.84), (0.38, 0.9)
+    for x, y in (back, front):
+        for spoke in range(4):
+            cx, cy = on_circle(spoke / 8 - phase / 4)
+            sheet.limb((x - 0.3 * cx, y - 0.3 * cy), (x + 0.3 * cx, y + 0.3 * cy), 0.022, colour=(168, 168, 172))
+        sheet.ring(x, y, 0.36, 0.285, colour=rubber)
+        sheet.ring(x, y, 0.3, 0.272, colour=(206, 204, 200))
+    cx, cy = on_circle(phase + 0.5)
+    sheet.limb(crank, (0.02 + 0.16 * cy, 0.34 + 0.16 * cx), 0.04, colour=rubber)
+    for a, b, wide in (
+        (back, crank, 0.05),
+        (back, seat, 0.045),
+        (crank, seat, 0.06),
+        (crank, neck, 0.065),
+        (seat, (0.36, 0.8), 0.055),
+        (neck, front, 0.055),
+    ):
+        sheet.limb(a, b, wide, colour=paint)
+    sheet.limb((-0.2, 0.84), (-0.22, 0.93), 0.04, colour=rubber)
+    sheet.limb((-0.34, 0.95), (-0.12, 0.95), 0.075, 0.05, colour=(96, 60, 46))
+    sheet.limb(neck, (0.37, 1.04), 0.045, colour=rubber)
+    sheet.limb((0.37, 1.04), (0.47, 1.08), 0.045, colour=rubber)
+    if dice.below(2):
+        sheet.fill([(0.5, 0.98), (0.8, 0.98), (0.74, 0.74), (0.54, 0.74)], colour=(186, 132, 82))
+        sheet.box(0.49, 0.93, 0.81, 0.99, colour=(152, 102, 62))
+    else:
+        sheet.box(-0.84, 0.76, -0.34, 0.8, colour=rubber)
+    sheet.disc(*crank, 0.09, colour=shade(paint, 0.7))
+    cx, cy = on_circle(phase)
+    sheet.limb(crank, (0.02 + 0.16 * cy, 0.34 + 0.16 * cx), 0.04, colour=(90, 88, 92))
+    sheet.disc(0.5, 0.86, 0.05, colour=(255, 244, 196), shines=True)
