@@ -41,6 +41,11 @@ def carrier(specs: Sequence[TensorSpec]) -> TensorSpec | None:
 
 def check(specs: Sequence[TensorSpec], feeds: Mapping[str, Array]) -> Batch:
     """The batch of these feeds. Raises on anything that the model does not expect."""
+    if not isinstance(feeds, Mapping):
+        raise InputError(
+            f"the feeds are a {type(feeds).__name__}; named arrays are expected",
+            f"pass a dict: {{{', '.join(f'{spec.name!r}: array' for spec in specs)}}}",
+        )
     lead = carrier(specs)
     axis = lead.shape[0] if lead else None
     certain = {spec.name for spec in specs if spec.shape and spec.shape[0] == axis and axis not in _NAMELESS}

@@ -12,7 +12,7 @@ import logging
 import re
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Literal, final
 
@@ -108,7 +108,10 @@ class Session:
 
     def get_performance_stats(self) -> PerformanceStats:
         """Latency percentiles, throughput, memory and counts since it was opened or last warmed up."""
-        return self._watch.stats(None if self._closed else self._runner.gpu_bytes())
+        gpu_bytes = None
+        with suppress(InputError), self._open():  # a closed session still has its figures, and holds nothing
+            gpu_bytes = self._runner.gpu_bytes()
+        return self._watch.stats(gpu_bytes)
 
     def close(self) -> None:
         """Give back what the model holds, once the calls now running have returned."""

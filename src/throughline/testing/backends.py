@@ -160,6 +160,7 @@ class BackendConformance(ABC):
                 ]
             for said, feeds in wrong:
                 _raises(InputError, said, session.predict, feeds)
+            _raises(InputError, "the feeds are a ndarray", session.predict, images)
             assert session.get_performance_stats().calls == 0
             self._same(session.predict({"images": images}), networks.FIXED.reference({"images": images}))
 

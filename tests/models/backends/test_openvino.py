@@ -70,6 +70,15 @@ def test_float64_is_not_narrowed_without_a_word(tmp_path: Path) -> None:
         assert session.notes == ("the model is float64; OpenVINO computes it in float32",)
 
 
+def test_a_type_that_numpy_lacks_is_named(tmp_path: Path) -> None:
+    model = openvino.Core().read_model(networks.PASSING.onnx())
+    converter = openvino.preprocess.PrePostProcessor(model)
+    converter.output().tensor().set_element_type(openvino.Type.bf16)
+    openvino.save_model(converter.build(), tmp_path / "bf16.xml", compress_to_fp16=False)
+    with pytest.raises(InputError, match="output0 is bf16, which numpy cannot hold"):
+        open_model(tmp_path / "bf16.xml")
+
+
 @pytest.mark.parametrize("threads", [1, 2])
 def test_a_run_that_fails_never_returns_the_answers_of_the_one_before(tmp_path: Path, threads: int) -> None:
     takes = (TensorSpec("x", "float32", ("m", 3)), TensorSpec("y", "float32", ("n", 3)))

@@ -43,7 +43,7 @@ class OnnxRuntimeRunner(Runner):
         provider, settings = _provider(device)
         try:
             self._session = onnxruntime.InferenceSession(
-                path, options, providers=[provider], provider_options=[settings]
+                path, options, providers=[provider], provider_options=[settings], enable_fallback=0
             )
         except Exception as error:
             raise failure(error, f"{path}: ONNX Runtime cannot open it") from None

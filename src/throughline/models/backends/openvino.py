@@ -16,10 +16,16 @@ import numpy as np
 
 from throughline.contracts.artifacts import Array, TensorSpec
 from throughline.contracts.errors import InputError
-from throughline.models.backends import UNNAMED, Runner, failure
+from throughline.models.backends import ANY_SHAPE, UNNAMED, Runner, failure
 from throughline.plugins import Plugin
 
 _HALVES = ("f16", "bf16")
+_DTYPES = {
+    "boolean": "bool",
+    **{f"f{bits}": f"float{bits}" for bits in (16, 32, 64)},
+    **{f"i{bits}": f"int{bits}" for bits in (8, 16, 32, 64)},
+    **{f"u{bits}": f"uint{bits}" for bits in (8, 16, 32, 64)},
+}
 _INT32 = np.iinfo(np.int32)
 
 
@@ -119,17 +125,22 @@ def _specs(ports: Sequence[Any], known: Sequence[TensorSpec], kind: str) -> tupl
 
 
 def _spec(port: Any, known: TensorSpec | None, fallback: str) -> TensorSpec:
+    kind = port.get_element_type().get_type_name()
+    if kind not in _DTYPES:
+        raise InputError(
+            f"{fallback} is {kind}, which numpy cannot hold", "export the model again with float32 inputs and outputs"
+        )
     names = sorted(port.get_names())
     name = known.name if known and known.name in names else next(iter(names), fallback)
     sizes = port.get_partial_shape()
     if sizes.rank.is_dynamic:
-        shape: tuple[int | str, ...] = ("...",)
+        shape: tuple[int | str, ...] = ANY_SHAPE
     else:
         shape = tuple(UNNAMED if size.is_dynamic else size.get_length() for size in sizes)
     if known and len(known.shape) == len(shape):  # only the exporter's file remembers what a dynamic axis is called
         pairs = zip(shape, known.shape, strict=True)
         shape = tuple(name if size == UNNAMED and isinstance(name, str) else size for size, name in pairs)
-    return TensorSpec(name, port.get_element_type().to_dtype().name, shape)
+    return TensorSpec(name, _DTYPES[kind], shape)
 
 
 PLUGIN = Plugin(
