@@ -26,7 +26,8 @@ def _zip(path: Path, **entries: bytes) -> Path:
 def torchscript(folder: Path) -> Path:
     path = folder / "m.torchscript"
     with zipfile.ZipFile(path, "w") as target:
-        target.writestr("m/data.pkl", hostile_checkpoints.HONEST)
+        weights = hostile_checkpoints.HONEST.removeprefix(b"\x80\x02").removesuffix(b".")
+        target.writestr("m/data.pkl", b"\x80\x02c__torch__\nM\n)\x81" + weights + b"b.")
         target.writestr("m/constants.pkl", b"\x80\x02).")
         target.writestr(
             "m/code/__torch__.py",
@@ -86,6 +87,7 @@ def test_a_program_needs_a_passport_or_trust(name: str, tmp_path: Path) -> None:
 def test_what_a_program_says_of_itself_is_read_without_running_it(tmp_path: Path) -> None:
     description = identify(torchscript(tmp_path))
     assert (description.labels, description.stride, description.imgsz) == (("cat", "dog"), 32, (64, 96))
+    assert description.parameters == 4
     assert description.metadata["forward"] == "(x: Tensor) -> Tensor"
     assert "10.13.2.6" in identify(engine(tmp_path)).kind
 

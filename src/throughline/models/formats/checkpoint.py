@@ -15,7 +15,7 @@ from throughline.models.formats._exported import exported_fields, labels_of
 from throughline.models.formats._precision import precision_of
 from throughline.models.loading.checkpoint_file import CheckpointFile, read_checkpoint, recognises
 from throughline.models.loading.claims import claims
-from throughline.models.loading.globals import framework_of, harmless, hostile, outside
+from throughline.models.loading.globals import Framework, framework_of, harmless, hostile, outside
 from throughline.models.loading.pickles import Call
 from throughline.plugins import Plugin
 
@@ -64,7 +64,7 @@ class Checkpoint:
             parameters=sum(elements.values()) if found else None,
             producer=framework.name if framework else None,
             files=(file.path,),
-            notes=() if risk.level != "pickle" else ("it needs its architecture (--class package.module:factory)",),
+            notes=_notes(risk, framework, file.path.name),
             **fields,
         )
 
@@ -79,6 +79,14 @@ def _kind(checkpoint: CheckpointFile, risk: Risk, tensors: int) -> str:
     return container
 
 
+def _notes(risk: Risk, framework: Framework | None, name: str) -> tuple[str, ...]:
+    if risk.level == "pickle":
+        return ("it needs its architecture (--class package.module:factory)",)
+    if risk.level == "program" and framework is not None:
+        return (f"{framework.name} exports it: {framework.export.format(file=name)}",)
+    return ()
+
+
 def _risk(checkpoint: CheckpointFile) -> Risk:
     names = checkpoint.reading.names()
     attack, foreign = hostile(names), outside(names)
@@ -86,7 +94,9 @@ def _risk(checkpoint: CheckpointFile) -> Risk:
         shown = ", ".join(attack[:4])
         return Risk("malicious", f"its pickle would import {shown}, which no model needs", names)
     if foreign:
-        shown = ", ".join(foreign[:3]) + (f" and {len(foreign) - 3} more" if len(foreign) > 3 else "")
+        # What is neither Python's nor PyTorch's says most about whose code it is.
+        own = sorted(foreign, key=lambda name: name.startswith(("torch.", "__builtin__.", "builtins.", "collections.")))
+        shown = ", ".join(own[:3]) + (f" and {len(own) - 3} more" if len(own) > 3 else "")
         return Risk("program", f"its pickle imports code from outside a weights file: {shown}", names)
     if checkpoint.is_tar:
         return Risk("program", "its format is older than safe loading: only running its pickle opens it", names)

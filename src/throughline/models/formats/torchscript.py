@@ -13,7 +13,7 @@ from throughline.models.formats._precision import precision_of
 from throughline.models.loading.archives import Archive
 from throughline.models.loading.checkpoint_file import is_torchscript
 from throughline.models.loading.claims import Claim, claims
-from throughline.models.loading.pickles import read_pickles
+from throughline.models.loading.pickles import Call, Global, read_pickles
 from throughline.plugins import Plugin
 
 _FORWARD = re.compile(r"def forward\(self: __torch__\.[\w.]+,?\s*(.*?)\)\s*->\s*([^:]+):", re.DOTALL)
@@ -36,13 +36,13 @@ class TorchScript:
         assert archive is not None
         code = [name for name in archive.entries if name.startswith(f"{archive.root}code/") and name.endswith(".py")]
         mobile = archive.has("bytecode.pkl")
-        found = _weights(archive)
+        found, owner = _weights(archive)
         elements: dict[str, int] = {}
         for claim in found:
             elements[claim.dtype] = elements.get(claim.dtype, 0) + claim.elements
         text = _extra(archive)
         fields = exported_fields(text)
-        if (forward := _forward(archive)) is not None:
+        if (forward := _forward(archive, owner)) is not None:
             fields["metadata"]["forward"] = forward
         fields.pop("decoder")
         return Description(
@@ -57,14 +57,16 @@ class TorchScript:
         )
 
 
-def _weights(archive: Archive) -> list[Claim]:
+def _weights(archive: Archive) -> tuple[list[Claim], Global | None]:
+    """The tensors, and the class whose ``forward`` is the program's."""
     name = f"{archive.root}data.pkl"
     if name not in archive.entries:
         raise InputError(f"{archive.path} is a TorchScript archive without its data.pkl", "export the model again")
     reading = read_pickles(archive.read(name), count=1)
     if reading.broken:
         raise InputError(f"{archive.path} is a damaged TorchScript file: {reading.broken}", "copy it again")
-    return list(claims(reading.root))
+    owner = reading.root.function if isinstance(reading.root, Call) else None
+    return list(claims(reading.root)), owner if isinstance(owner, Global) else None
 
 
 def _extra(archive: Archive) -> dict[str, str]:
@@ -86,16 +88,14 @@ def _extra(archive: Archive) -> dict[str, str]:
     return found
 
 
-def _forward(archive: Archive) -> str | None:
+def _forward(archive: Archive, owner: Global | None) -> str | None:
     """How the program is called, as its own source says."""
-    sources = [f"{archive.root}code/__torch__.py"]
-    sources += [name for name in archive.entries if name.endswith(".py") and name not in sources][-1:]
-    for name in sources:
-        if name in archive.entries and archive.entries[name].file_size <= _MAX_CODE:
-            match = _FORWARD.search(archive.read(name).decode("utf-8", "replace")[: 1 << 20])
-            if match:
-                return f"({' '.join(match[1].split())}) -> {' '.join(match[2].split())}"[:500]
-    return None
+    name = f"{archive.root}code/{owner.module.replace('.', '/')}.py" if owner is not None else ""
+    if owner is None or name not in archive.entries or archive.entries[name].file_size > _MAX_CODE:
+        return None
+    _, found, body = archive.read(name).decode("utf-8", "replace").partition(f"class {owner.name}(Module):")
+    match = _FORWARD.search(body[: 1 << 20]) if found else None
+    return f"({' '.join(match[1].split())}) -> {' '.join(match[2].split())}"[:500] if match else None
 
 
 PLUGIN = Plugin(make=TorchScript, summary="a compiled PyTorch program (.torchscript)")

@@ -18,8 +18,9 @@ _Buffer: TypeAlias = mmap.mmap | bytes
 
 MAX_BYTES = (1 << 31) - 1
 _MAX_FIELDS = 4_000_000
+_MAX_MESSAGES = 500_000
 _MAX_PARSED = 6 << 30
-_PARSED_PER_BYTE = 64
+_PARSED_PER_BYTE = 80
 _PARSED_PER_PACKED_BYTE = 8
 
 # What a length-delimited field holds: another message to walk, a tensor's plain bytes, or packed numbers.
@@ -82,7 +83,7 @@ def measure(path: Path) -> None:
 
 def _walk(path: Path, buffer: _Buffer, size: int) -> None:
     pending: list[tuple[str, int, int]] = [("model", 0, size)]
-    fields, parsed = 0, 0
+    fields, messages, parsed = 0, 0, 0
     while pending:
         message, position, end = pending.pop()
         inside = _MESSAGES[message]
@@ -101,8 +102,9 @@ def _walk(path: Path, buffer: _Buffer, size: int) -> None:
                     )
                 held = inside.get(number, "")
                 if held in _MESSAGES:
+                    messages += 1
                     pending.append((held, position, position + length))
-                    parsed += _PARSED_PER_BYTE
+                    parsed += 2 * _PARSED_PER_BYTE
                     weight = 0
                 elif held == "bytes":
                     weight = 1
@@ -112,10 +114,10 @@ def _walk(path: Path, buffer: _Buffer, size: int) -> None:
             else:
                 position = _skip(buffer, position, end, kind)
             parsed += weight * (position - start)
-            if fields > _MAX_FIELDS or parsed > _MAX_PARSED:
+            if fields > _MAX_FIELDS or messages > _MAX_MESSAGES or parsed > _MAX_PARSED:
                 raise ModelRefused(
-                    f"{path} is an ONNX file made to exhaust memory: its {size:,} bytes hold over {fields:,} parts, "
-                    f"some {max(parsed, fields * _PARSED_PER_BYTE):,} bytes once parsed",
+                    f"{path} is an ONNX file made to exhaust memory: its {size:,} bytes hold over {messages:,} parts, "
+                    f"some {parsed:,} bytes once parsed",
                     "get the model from its author again",
                 )
 
