@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 import logging
 import threading
 import time
@@ -15,6 +16,7 @@ from hypothesis import strategies as st
 
 from throughline.contracts.artifacts import Array, Passport, Predictor, TensorSpec
 from throughline.contracts.errors import InputError, PassportMismatch, ThroughlineError, Unavailable
+from throughline.hardware import Gpu, detect
 from throughline.models import passport as passports
 from throughline.models.backends import OutOfMemory, Runner
 from throughline.models.session import Session, open_model
@@ -207,6 +209,17 @@ def test_the_cpu_replaces_a_gpu_only_when_that_was_asked_for(model: Path, caplog
         assert session.device == "cpu"
         assert "running on the CPU instead" in session.notes[0]
         assert "running on the CPU instead" in caplog.text
+
+
+def test_a_gpu_that_the_backend_cannot_use_is_not_ignored_in_silence(
+    model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    here = detect()
+    there = dataclasses.replace(here, gpus=(Gpu(0, "Z900", "1.0", 8192, "9.9"),))
+    monkeypatch.setattr("throughline.models.session.detect", lambda: there)
+    with open_model(model, backend="openvino") as session:
+        assert session.device == "cpu"
+        assert session.notes == ("openvino cannot use the Z900 here; running on the CPU",)
 
 
 @pytest.mark.parametrize(

@@ -20,7 +20,7 @@ import numpy as np
 
 from throughline.contracts.artifacts import Array, Passport, TensorSpec
 from throughline.contracts.errors import InputError, ThroughlineError, Unavailable
-from throughline.hardware import cores
+from throughline.hardware import cores, detect
 from throughline.models import feeding
 from throughline.models import passport as passports
 from throughline.models.backends import BACKENDS, OutOfMemory, Runner, devices, unusable
@@ -160,8 +160,9 @@ class Session:
             line = f"{self.name}: output '{name}' holds {count} values that are not finite{first}"
             if self._on_nonfinite == "raise":
                 raise ThroughlineError(line, "look at the input of that row; a half precision model may overflow")
-            if not self._warned:
-                self._warned = True
+            with self._gate:
+                first_time, self._warned = not self._warned, True
+            if first_time:
                 _log.warning("%s (said once; the statistics count the rest)", line)
         return bad
 
@@ -265,7 +266,9 @@ def _building(path: Path, factory: str | None, trust: bool) -> Callable[[Path], 
 def _device(backend: str, asked: str, allow_cpu: bool) -> tuple[str, tuple[str, ...]]:
     there = devices(backend)
     if asked == "auto":
-        return next((name for name in there if name != "cpu"), there[0]), ()
+        best = next((name for name in there if name != "cpu"), there[0])
+        idle = detect().gpus if best == "cpu" else ()
+        return best, tuple(f"{backend} cannot use the {gpu.name} here; running on the CPU" for gpu in idle[:1])
     wanted = re.fullmatch(r"(?:gpu|cuda)(?::(\d+))?|(\d+)", asked)
     if asked != "cpu" and wanted is None:
         raise InputError(f"there is no device '{asked}'", "one of: auto, cpu, gpu, gpu:0, gpu:1, ...")

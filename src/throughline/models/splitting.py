@@ -102,7 +102,7 @@ class Splitter:
         if batch.unlike is not None:
             raise InputError(
                 f"these rows cannot be run in pieces: input '{batch.unlike}' has another number of them",
-                f"feed {self._fixed or self._limit() or 1} rows at a time",
+                f"feed batches of {self._fixed or self._limit()}",
             )
         chunk = dict(feeds)
         for name in batch.names:
@@ -122,7 +122,7 @@ class Splitter:
                 raise InputError(
                     f"output '{name}' does not follow the batch (given {given[:3]} rows, it returned {shapes}), "
                     "so these rows cannot be run in pieces",
-                    f"feed exactly {self._fixed} rows" if self._fixed else f"feed 1 to {self._limit()} rows at a time",
+                    f"feed batches of {self._fixed}" if self._fixed else f"feed batches of 1 to {self._limit()}",
                 )
             kept = [array[: part.wanted] for array, part in zip(arrays, parts, strict=True)]
             joined[name] = np.concatenate(kept) if len(kept) > 1 else kept[0]
