@@ -98,7 +98,7 @@ def build() -> torch.nn.Module:
             self.middle = nn.Sequential(conv(48, 96, 3, 2), Stage(96, 2))
             self.coarse = nn.Sequential(conv(96, 160, 3, 2), Stage(160, 1), Context(160))
             self.lateral = nn.ModuleList(conv(channels, width, 1) for channels in (48, 96, 160))
-            self.down = nn.ModuleList(light(width) for _ in range(2))
+            self.down = nn.ModuleList(nn.Sequential(light(width), light(width)) for _ in range(2))
             self.shrink = nn.ModuleList(light(width, 2) for _ in range(2))
             self.up = nn.ModuleList(light(width) for _ in range(2))
             self.heads = nn.ModuleList(Head(width) for _ in STRIDES)
@@ -126,9 +126,8 @@ def build() -> torch.nn.Module:
             sides, scores = raw.flatten(2).split((4 * BINS, CLASSES), 1)
             weights = sides.reshape(batch, 4, BINS, rows * columns).softmax(2)
             left, top, right, bottom = (weights * self.distances.view(1, 1, BINS, 1)).sum(2).unbind(1)
-            cell = torch.arange(rows * columns, device=raw.device)
-            row = cell // columns
-            x, y = cell - row * columns + 0.5, row + 0.5
+            lines = (torch.arange(size, device=raw.device) + 0.5 for size in (rows, columns))
+            y, x = (each.flatten() for each in torch.meshgrid(*lines, indexing="ij"))
             boxes = (x + (right - left) / 2, y + (bottom - top) / 2, left + right, top + bottom)
             return torch.cat((torch.stack(boxes, 1) * stride, scores.sigmoid()), 1)
 

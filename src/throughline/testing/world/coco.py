@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from throughline.testing.world.folder import appearing, at_least
+from throughline.testing.world.folder import appearing, at_least, save_picture
 from throughline.testing.world.traffic import LABELS
 from throughline.testing.world.world import World
 
@@ -20,8 +20,6 @@ def write_coco(world: World, folder: str | Path, count: int) -> Path:
     Categories count from 1, as COCO's do. Beyond its format every annotation
     has the object's ``track_id`` and ``visibility``.
     """
-    import cv2
-
     at_least(1, count=count)
     target = Path(folder)
     images: list[dict[str, Any]] = []
@@ -31,7 +29,7 @@ def write_coco(world: World, folder: str | Path, count: int) -> Path:
         for number in range(1, count + 1):
             frame, truth = world.frame((number - 1) * world.fps)
             name = f"{number:012}.png"
-            cv2.imwrite(str(draft / "images" / name), cv2.cvtColor(frame.image, cv2.COLOR_RGB2BGR))
+            save_picture(draft / "images" / name, frame.image)
             images.append({"id": number, "file_name": name, "width": world.width, "height": world.height})
             found = truth.detections
             assert found.mask is not None

@@ -1,4 +1,4 @@
-"""A data set is there as a whole or not at all."""
+"""A data set is there as a whole or not at all, and so is each of its pictures."""
 
 from __future__ import annotations
 
@@ -8,6 +8,9 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
 
 from throughline.contracts.errors import InputError
 
@@ -26,6 +29,14 @@ def appearing(target: Path) -> Iterator[Path]:
     except BaseException:
         shutil.rmtree(draft, ignore_errors=True)
         raise
+
+
+def save_picture(path: Path, image: npt.NDArray[np.uint8]) -> None:
+    """Write an RGB picture; its format follows from the name. A full disk is an error here, not a missing file."""
+    import cv2
+
+    encoded = cv2.imencode(path.suffix, cv2.cvtColor(image, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, 95])[1]
+    path.write_bytes(encoded.tobytes())
 
 
 def at_least(least: int, **counts: int) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from throughline.testing.world.folder import appearing, at_least
+from throughline.testing.world.folder import appearing, at_least, save_picture
 from throughline.testing.world.traffic import LABELS
 from throughline.testing.world.world import World
 
@@ -16,8 +16,6 @@ def write_mot(world: World, folder: str | Path, count: int) -> Path:
     gt.txt is: frame, identity, left, top, width, height, 1, class, visibility;
     labels.txt names the classes in their order.
     """
-    import cv2
-
     at_least(1, count=count)
     target, lines = Path(folder), []
     with appearing(target) as draft:
@@ -25,8 +23,7 @@ def write_mot(world: World, folder: str | Path, count: int) -> Path:
         (draft / "gt").mkdir()
         for frame, truth in world.frames(count):
             number, found = frame.index + 1, truth.detections
-            picture = cv2.cvtColor(frame.image, cv2.COLOR_RGB2BGR)
-            cv2.imwrite(str(draft / "img1" / f"{number:06}.jpg"), picture, [cv2.IMWRITE_JPEG_QUALITY, 95])
+            save_picture(draft / "img1" / f"{number:06}.jpg", frame.image)
             assert found.tracker_id is not None
             identities, visible = found.tracker_id.tolist(), found.data["visibility"].tolist()
             rows = zip(found.xyxy.tolist(), identities, found.class_id.tolist(), visible, strict=True)

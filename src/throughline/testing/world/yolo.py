@@ -12,15 +12,13 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from throughline.testing.world.folder import appearing, at_least
+from throughline.testing.world.folder import appearing, at_least, save_picture
 from throughline.testing.world.traffic import LABELS
 from throughline.testing.world.world import World
 
 
 def write_yolo(world: World, folder: str | Path, train: int, val: int) -> Path:
     """Write ``train`` and ``val`` pictures with their labels; returns the path of data.yaml."""
-    import cv2
-
     at_least(1, train=train, val=val)
     target = Path(folder)
     with appearing(target) as draft:
@@ -30,7 +28,7 @@ def write_yolo(world: World, folder: str | Path, train: int, val: int) -> Path:
             labels.mkdir(parents=True)
             for number in range(count):
                 frame, truth = street.frame(number * street.fps)
-                cv2.imwrite(str(images / f"{number:06}.png"), cv2.cvtColor(frame.image, cv2.COLOR_RGB2BGR))
+                save_picture(images / f"{number:06}.png", frame.image)
                 lines = _lines(truth.detections.xyxy, truth.detections.class_id, world.width, world.height)
                 (labels / f"{number:06}.txt").write_text(lines)
         names = "".join(f"  {number}: {name}\n" for number, name in enumerate(LABELS))
