@@ -32,6 +32,8 @@ def test_data_outside_the_model_is_refused_wherever_it_is_named(name: str, folde
     path = hostile_graphs.REACHING[name](folder)
     with pytest.raises(ModelRefused, match="the tensor '"):
         check(path, trust=True, passport_holds=True)
+    # Whoever reads or hashes what belongs to the model must not be led elsewhere either.
+    assert all(file.parent == folder and not file.is_symlink() for file in identify(path).files)
 
 
 def test_plain_data_beside_the_model_is_accepted(folder: Path) -> None:
@@ -65,6 +67,31 @@ def test_memory_that_no_number_gives_away_ends_the_child_and_not_us(folder: Path
 
 def test_the_same_graph_with_a_sane_size_passes(folder: Path) -> None:
     check(hostile_graphs.memory_only_seen_at_work(folder, 1 << 12))
+
+
+def test_a_model_compiled_for_one_device_is_a_program(folder: Path) -> None:
+    nodes = [helper.make_node("EPContext", ["x"], ["y"], domain="com.microsoft", ep_cache_context="../secret.bin")]
+    opsets = [*hostile_graphs.OPSET, helper.make_opsetid("com.microsoft", 1)]
+    with pytest.raises(ModelRefused, match="compiled for one device"):
+        check(hostile_graphs.saved(folder, hostile_graphs.model(nodes, opset_imports=opsets)))
+
+
+def test_data_beside_a_link_to_a_model_is_refused(folder: Path) -> None:
+    (folder / "w.bin").write_bytes(bytes(16))
+    path = hostile_graphs.saved(folder, hostile_graphs.model(None, [hostile_graphs.outside("w.bin", length="16")]))
+    check(path)
+    (folder / "link.onnx").symlink_to(path)
+    with pytest.raises(ModelRefused, match="symbolic link"):
+        check(folder / "link.onnx")
+
+
+def test_absurdly_many_dimensions_take_no_time(folder: Path) -> None:
+    tensor = TensorProto(name="w", data_type=TensorProto.FLOAT, dims=[1 << 62] * 500_000)
+    path = hostile_graphs.saved(folder, hostile_graphs.model(None, [tensor]))
+    start = time.process_time()
+    with pytest.raises(InputError, match="impossible shape"):
+        check(path)
+    assert time.process_time() - start < 10
 
 
 def test_unknown_operators_are_named(folder: Path) -> None:

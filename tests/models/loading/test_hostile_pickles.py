@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import hostile_checkpoints
@@ -139,3 +140,22 @@ def test_only_our_own_errors_leave(tmp_path: Path) -> None:
     path = _written(tmp_path / "m.pt", b"\x80\x02")
     with pytest.raises(ThroughlineError):
         identify(path)
+
+
+def test_names_cannot_act_on_a_terminal(tmp_path: Path) -> None:
+    path = _written(tmp_path / "m.pt", b"\x80\x02cos\x1b[2J\nsys\x07tem\n" + b")R.")
+    risk = identify(path).risk
+    assert risk.level == "malicious"
+    assert all(name.isprintable() for name in risk.globals)
+    assert risk.why.isprintable()
+
+
+def test_a_tensor_of_absurdly_many_dimensions_takes_no_time(tmp_path: Path) -> None:
+    code = hostile_checkpoints.tensor((1 << 60,) * 100_000, (1,) * 100_000)
+    path = hostile_checkpoints.archive(
+        tmp_path / "m.pt", hostile_checkpoints.state_dict(w=code), hostile_checkpoints.SIXTEEN
+    )
+    start = time.process_time()
+    with pytest.raises(InputError):
+        check(path)
+    assert time.process_time() - start < 10

@@ -13,7 +13,7 @@ import hostile_checkpoints
 import hostile_pickles
 import pytest
 
-from throughline.models.loading.pickles import COMPUTED, read_pickles
+from throughline.models.loading.pickles import COMPUTED, Global, read_pickles
 
 
 class _Inert:
@@ -46,7 +46,7 @@ class _Recorder(pickle._Unpickler):
         self.names: list[str] = []
 
     def find_class(self, module: str, name: str) -> Any:
-        self.names.append(f"{module}.{name}")
+        self.names.append(str(Global(module, name)))
         return _Inert
 
     def persistent_load(self, _: Any) -> Any:

@@ -11,9 +11,11 @@ import ast
 import json
 import re
 from collections.abc import Mapping
+from itertools import islice
 from typing import Any
 
 _MAX_TEXT = 1 << 20
+_MAX_FIELDS = 1000
 _LABEL = re.compile(r"""\s*(?:(\d{1,6})\s*:\s*)?('(?:[^'\\\n]|\\.)*'|"(?:[^"\\\n]|\\.)*")\s*(?:,|$)""")
 _TASKS = {
     "detect": "detect", "detection": "detect", "object-detection": "detect", "segment": "segment", "pose": "pose",
@@ -36,7 +38,10 @@ def exported_fields(text: Mapping[str, str]) -> dict[str, Any]:
         "licence": lowered.get("license") or lowered.get("licence") or None,
         "author": lowered.get("author") or None,
         "decoder": decoder if (decoder := lowered.get("decoder", "")).isidentifier() else None,
-        "metadata": {key: value if len(value) <= 4000 else value[:4000] + "..." for key, value in text.items()},
+        "metadata": {
+            key: value if len(value) <= 4000 else value[:4000] + "..."
+            for key, value in islice(text.items(), _MAX_FIELDS)
+        },
     }
 
 

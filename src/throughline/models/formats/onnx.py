@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from math import prod
+from pathlib import Path
 from typing import Any
 
 from throughline.contracts.artifacts import Axis, TensorSpec
-from throughline.contracts.errors import InputError
+from throughline.contracts.errors import InputError, ModelRefused
 from throughline.models.decoder_family import decoder_family
 from throughline.models.formats import Description, Glimpse, Risk
 from throughline.models.formats._exported import exported_fields
 from throughline.models.formats._precision import precision_of
-from throughline.models.loading.onnx_graph import dtype_name, external_files, graphs, parse, tensors
+from throughline.models.loading.claims import MAX_DIMENSIONS
+from throughline.models.loading.onnx_graph import dtype_name, external_locations, graphs, parse, tensors
+from throughline.models.loading.onnx_guard import external_path
 from throughline.models.loading.wire import looks_like_onnx
 from throughline.plugins import Plugin
 
@@ -48,20 +52,36 @@ class Onnx:
         opsets = {entry.domain or "ai.onnx": entry.version for entry in model.opset_import}
         foreign = sorted(domain for domain in opsets if domain not in _STANDARD_DOMAINS)
         precision, parameters = _measure(model)
+        risk, files, notes = _outside(model, file.path)
         return Description(
             path=file.path,
             format="onnx",
             kind=f"opset {opsets.get('ai.onnx', '?')}" + (" with " + ", ".join(foreign) if foreign else ""),
-            risk=Risk("data", "a graph and numbers: nothing in it runs when it is opened"),
+            risk=risk,
             inputs=inputs,
             outputs=outputs,
             decoder=decoder,
             precision=precision,
             parameters=parameters,
             producer=" ".join(filter(None, (model.producer_name, model.producer_version))) or None,
-            files=(file.path, *external_files(model, file.path)),
+            files=(file.path, *files),
+            notes=notes,
             **fields,
         )
+
+
+def _outside(model: Any, path: Path) -> tuple[Risk, tuple[Path, ...], tuple[str, ...]]:
+    """The risk that lies in where the model keeps its data, and the files that are its own."""
+    files: list[Path] = []
+    notes: list[str] = []
+    for location in external_locations(model):
+        try:
+            files.append(external_path(path, location, "its data"))
+        except ModelRefused as refusal:
+            return Risk("data", f"opening it is refused: {refusal.problem.removeprefix(f'{path}: ')}"), (), ()
+        except InputError as missing:
+            notes.append(missing.problem.removeprefix(f"{path}: "))
+    return Risk("data", "a graph and numbers: nothing in it runs when it is opened"), tuple(files), tuple(notes)
 
 
 def _spec(value: Any) -> TensorSpec:
@@ -94,9 +114,7 @@ def _measure(model: Any) -> tuple[str | None, int]:
                 behind_scale.update(node.input)
     quantised = 0
     for tensor in _weights(model):
-        dtype, count = dtype_name(tensor.data_type), 1
-        for size in tensor.dims:
-            count *= max(size, 0)
+        dtype, count = dtype_name(tensor.data_type), prod(max(size, 0) for size in tensor.dims[:MAX_DIMENSIONS])
         if dtype in _QUANTISED and tensor.name in behind_scale:
             quantised += count
         elements[dtype] = elements.get(dtype, 0) + count

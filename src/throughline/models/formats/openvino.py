@@ -6,10 +6,12 @@ import re
 from pathlib import Path
 
 from throughline.contracts.artifacts import Axis, TensorSpec
+from throughline.contracts.errors import ModelRefused
 from throughline.models.decoder_family import decoder_family
 from throughline.models.formats import Description, Glimpse, Risk
 from throughline.models.formats._exported import exported_fields
 from throughline.models.formats._precision import precision_of
+from throughline.models.loading.openvino_guard import weights_of
 from throughline.models.loading.xml_graph import BITS, Layer, Net, read_net
 from throughline.plugins import Plugin
 
@@ -35,26 +37,32 @@ class OpenVino:
         net = read_net(file.path)
         text = {**_yaml(file.path.with_name("metadata.yaml")), **_model_info(net)}
         fields = exported_fields(text)
-        outer = [layer for layer in net.layers if layer.depth == 0]
-        inputs = tuple(_spec(layer, layer.outputs, layer.ports) for layer in outer if layer.type == "Parameter")
-        outputs = tuple(_result(layer, outer) for layer in outer if layer.type == "Result")
+        outer = {layer.name: layer for layer in net.layers if layer.depth == 0}
+        inputs = tuple(
+            _spec(layer, layer.outputs, layer.ports) for layer in outer.values() if layer.type == "Parameter"
+        )
+        outputs = tuple(_result(layer, outer) for layer in outer.values() if layer.type == "Result")
         decoder = fields.pop("decoder") or decoder_family(outputs, fields["task"], fields["labels"], fields["imgsz"])
         if decoder is not None:
             fields["task"] = fields["task"] or ("classify" if decoder == "classify" else "detect")
         elements, quantised = _measure(net)
-        binary = file.path.with_suffix(".bin")
+        risk, weights = Risk("data", "a graph and numbers: nothing in it runs when it is opened"), None
+        try:
+            weights = weights_of(file.path)
+        except ModelRefused as refusal:
+            risk = Risk("data", f"opening it is refused: {refusal.problem}")
         return Description(
             path=file.path,
             format="openvino",
             kind=f"IR version {net.version[:10]}",
-            risk=Risk("data", "a graph and numbers: nothing in it runs when it is opened"),
+            risk=risk,
             inputs=inputs,
             outputs=outputs,
             decoder=decoder,
             precision=precision_of(elements, quantised=quantised),
             parameters=sum(count for dtype, count in elements.items() if "float" in dtype) + quantised,
             producer="OpenVINO " + net.info["Runtime_version"] if "Runtime_version" in net.info else "OpenVINO",
-            files=(file.path, binary) if binary.exists() else (file.path,),
+            files=(file.path, weights) if weights else (file.path,),
             **fields,
         )
 
@@ -75,10 +83,10 @@ def _spec(layer: Layer, shapes: list[list[int]], ports: list[dict[str, str]]) ->
     )
 
 
-def _result(layer: Layer, outer: list[Layer]) -> TensorSpec:
+def _result(layer: Layer, outer: dict[str, Layer]) -> TensorSpec:
     """A result has no name of its own; it carries that of what feeds it, which the exporter put in ``output_names``."""
     name = layer.data.get("output_names") or layer.name.partition("/sink_port")[0]
-    source = next((found for found in outer if found.name == name), None)
+    source = outer.get(name)
     dtype = source.ports[0].get("precision", "FP32") if source and source.ports else "FP32"
     if source and source.ports and source.ports[0].get("names"):
         name = source.ports[0]["names"].split(",")[0]

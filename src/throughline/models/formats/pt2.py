@@ -18,6 +18,7 @@ from throughline.models.formats._exported import exported_fields
 from throughline.models.formats._precision import precision_of
 from throughline.models.loading.archives import Archive
 from throughline.models.loading.checkpoint_file import is_pt2
+from throughline.models.loading.claims import MAX_DIMENSIONS
 from throughline.models.loading.exported_program import inspect_pt2
 from throughline.models.loading.globals import hostile
 from throughline.plugins import Plugin
@@ -108,7 +109,7 @@ def _signature(
         for entry in signature["output_specs"]:
             if "user_output" in entry and "as_tensor" in entry["user_output"]["arg"]:
                 outputs.append(_spec(entry["user_output"]["arg"]["as_tensor"]["name"], values, symbols))
-    except (KeyError, TypeError, AttributeError, IndexError):
+    except (KeyError, TypeError, AttributeError, IndexError, ValueError, OverflowError):
         return (), (), None, {}
     return tuple(inputs), tuple(outputs), sum(elements.values()), elements
 
@@ -116,7 +117,7 @@ def _signature(
 def _spec(name: str, values: dict[str, Any], symbols: dict[str, str]) -> TensorSpec:
     value = values[name]
     shape: list[Axis] = []
-    for size in value["sizes"]:
+    for size in value["sizes"][:MAX_DIMENSIONS]:
         if "as_int" in size:
             shape.append(int(size["as_int"]))
         else:

@@ -11,9 +11,10 @@ from throughline.contracts.errors import InputError
 from throughline.models.formats import Description, Glimpse, Risk
 from throughline.models.formats._exported import exported_fields
 from throughline.models.formats._precision import precision_of
+from throughline.models.loading.claims import MAX_DIMENSIONS
 from throughline.plugins import Plugin
 
-_MAX_HEADER = 100_000_000
+_MAX_HEADER = 32 << 20
 _MAX_TENSORS = 1_000_000
 _DTYPES = {
     "F64": ("float64", 64), "F32": ("float32", 32), "F16": ("float16", 16), "BF16": ("bfloat16", 16),
@@ -74,7 +75,12 @@ def read_header(path: Path, size: int) -> dict[str, dict[str, Any]]:
         dtype, shape, (begin, stop) = entry.get("dtype"), entry.get("shape"), entry["data_offsets"]
         if not isinstance(dtype, str) or dtype not in _DTYPES:
             raise _damaged(path, f"the tensor '{name[:80]}' has the unknown type {str(dtype)[:20]!r}")
-        if not (isinstance(shape, list) and len(shape) <= 64 and all(_count(size) for size in shape) and _count(stop)):
+        if not (
+            isinstance(shape, list)
+            and len(shape) <= MAX_DIMENSIONS
+            and all(_count(size) for size in shape)
+            and _count(stop)
+        ):
             raise _damaged(path, f"the tensor '{name[:80]}' has the shape {str(shape)[:80]}")
         if stop > data:
             raise _damaged(path, f"the tensor '{name[:80]}' ends at byte {stop:,} of {data:,}: it is cut short")

@@ -16,7 +16,7 @@ from throughline.models.loading.claims import Claim, claims
 from throughline.models.loading.pickles import Call, Global, read_pickles
 from throughline.plugins import Plugin
 
-_FORWARD = re.compile(r"def forward\(self: __torch__\.[\w.]+,?\s*(.*?)\)\s*->\s*([^:]+):", re.DOTALL)
+_FORWARD = re.compile(r"def forward\(self: __torch__\.[\w.]{1,300},?\s*(.{0,2000}?)\)\s*->\s*([^:]{1,500}):", re.DOTALL)
 _MAX_CODE = 64 << 20
 _MAX_EXTRA = 1 << 20
 

@@ -19,6 +19,7 @@ from throughline.contracts.errors import InputError, ModelRefused
 
 _LOCAL = struct.Struct("<4sHHHHHIIIHH")
 _MAX_ENTRIES = 200_000
+_MAX_DIRECTORY = 32 << 20
 _MAX_INFLATED = 8 << 30
 _INFLATED_RATIO = 200
 
@@ -76,6 +77,8 @@ class Archive:
 
 def open_archive(path: Path) -> Archive:
     """The archive's directory, once it is known to be honest."""
+    if (length := _directory_length(path)) > _MAX_DIRECTORY:
+        raise _refused(path, f"its directory has {length:,} bytes; at most {_MAX_DIRECTORY:,} are read")
     try:
         with zipfile.ZipFile(path) as archive:
             infos = archive.infolist()
@@ -108,6 +111,17 @@ def open_archive(path: Path) -> Archive:
     if infos and min(info.header_offset for info in infos) != 0:
         raise _refused(path, "there are bytes before its first entry, which another reader could take for the file")
     return Archive(path, entries)
+
+
+def _directory_length(path: Path) -> int:
+    """What the end of the archive says of its directory's length; 0 where there is no such end."""
+    with path.open("rb") as stream:
+        stream.seek(max(path.stat().st_size - (1 << 16) - 128, 0))
+        tail = stream.read()
+    end, end64 = tail.rfind(b"PK\x05\x06"), tail.rfind(b"PK\x06\x06")
+    short = int.from_bytes(tail[end + 12 : end + 16], "little") if end >= 0 else 0
+    long = int.from_bytes(tail[end64 + 40 : end64 + 48], "little") if end64 >= 0 else 0
+    return long if short == 0xFFFFFFFF else short
 
 
 def _check_sizes(path: Path, infos: list[zipfile.ZipInfo], size: int) -> None:

@@ -7,9 +7,11 @@ pickle, or a zip of anything.
 
 from __future__ import annotations
 
+import struct
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -168,10 +170,10 @@ def _from_tar(file: Glimpse) -> CheckpointFile:
     merged = Reading()
     try:
         with tarfile.open(file.path, "r:") as archive:
-            for member in archive:
+            for member in islice(archive, _MAX_ZIPPED_PICKLES):
                 if member.isfile() and member.size <= _MAX_PICKLE and (stream := archive.extractfile(member)):
                     _merge(merged, read_pickles(stream.read(_MAX_PICKLE)))
-    except (tarfile.TarError, OSError, ValueError, EOFError) as error:
+    except (tarfile.TarError, OSError, ValueError, ArithmeticError, EOFError, RecursionError, struct.error) as error:
         raise InputError(f"{file.path} is a damaged tar archive: {error}", "copy or download the file again") from None
     return CheckpointFile(file.path, _TAR, merged)
 

@@ -28,6 +28,9 @@ _STORAGE_DTYPES = {
     "ComplexDoubleStorage": "complex128", "UntypedStorage": "uint8",
 }  # fmt: skip
 
+MAX_DIMENSIONS = 64
+"""More than any framework has; the product of a million sizes would take minutes."""
+
 _MAX_OBJECTS = 2_000_000
 _EXPANSION = 8
 _EXPANSION_FLOOR = 64 << 20
@@ -124,7 +127,7 @@ def _claim(path: str, call: Call) -> Claim | None:
         shape = shape.arguments[0] if isinstance(shape.arguments, tuple) and shape.arguments else ()
     if not (isinstance(shape, tuple) and isinstance(strides, tuple) and _whole(*shape, *strides)):
         return None
-    if len(shape) != len(strides):
+    if len(shape) != len(strides) or len(shape) > MAX_DIMENSIONS:
         return None
     dtype = _STORAGE_DTYPES.get(key[1].name, key[1].name)
     if str(call.function).endswith("_v3") and len(arguments) > 6 and isinstance(arguments[6], Global):

@@ -95,10 +95,10 @@ def external_fields(tensor: Any) -> dict[str, str] | None:
     return {entry.key: entry.value for entry in tensor.external_data}
 
 
-def external_files(model: Any, path: Path) -> tuple[Path, ...]:
-    """The files beside the model that hold its tensors, once each."""
-    found = {fields.get("location", ""): None for tensor in tensors(model) if (fields := external_fields(tensor))}
-    return tuple(path.parent / location for location in found if location)
+def external_locations(model: Any) -> tuple[str, ...]:
+    """What the model calls the files that hold its tensors, once each."""
+    found = (fields for tensor in tensors(model) if (fields := external_fields(tensor)) is not None)
+    return tuple(dict.fromkeys(fields.get("location", "") for fields in found))
 
 
 def _inner(found: Iterator[Any]) -> Iterator[Any]:

@@ -16,6 +16,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from throughline.contracts.errors import InputError, ModelRefused
+from throughline.models.loading.claims import MAX_DIMENSIONS
 from throughline.models.loading.onnx_graph import (
     dtype_bits,
     dtype_name,
@@ -58,6 +59,11 @@ def check_onnx(path: str | os.PathLike[str]) -> None:
 def _check_domains(path: Path, model: Any) -> None:
     own = {(function.domain, function.name) for function in model.functions}
     for node in nodes(model):
+        if node.op_type == "EPContext":
+            raise ModelRefused(
+                f"{path} carries a model compiled for one device (EPContext), which is a program",
+                "give the model it was compiled from",
+            )
         if node.domain not in _DOMAINS and (node.domain, node.op_type) not in own:
             raise ModelRefused(
                 f"{path} uses the operator '{node.op_type}' of the domain '{node.domain}', "
@@ -68,7 +74,7 @@ def _check_domains(path: Path, model: Any) -> None:
 
 def _check_tensor(path: Path, tensor: Any) -> None:
     shown = f"the tensor '{tensor.name[:80]}' {dtype_name(tensor.data_type)}{list(tensor.dims)[:8]}"
-    if any(size < 0 for size in tensor.dims) or len(tensor.dims) > 64:
+    if any(size < 0 for size in tensor.dims) or len(tensor.dims) > MAX_DIMENSIONS:
         raise InputError(f"{path}: {shown} has an impossible shape", "export the model again")
     if tensor.HasField("segment"):
         raise InputError(
@@ -94,9 +100,9 @@ def _check_tensor(path: Path, tensor: Any) -> None:
         return
     name = dtype_name(tensor.data_type)
     stored = len(getattr(tensor, _VALUES.get(name, "int32_data")))
-    per_value = 32 // bits if bits in (2, 4) else 1
-    expected = count * 2 if name.startswith("complex") else -(-count // per_value)
-    if stored != expected and not (bits in (2, 4) and stored in (-(-count * bits // 8), count)):
+    # Two numbers for a complex one; numbers smaller than a byte share one.
+    expected = count * 2 if name.startswith("complex") else -(-count * bits // 8) if bits in (2, 4) else count
+    if stored != expected:
         raise InputError(
             f"{path}: {shown} needs {expected:,} numbers and holds {stored:,}",
             "export the model again; this file is damaged",
@@ -126,6 +132,8 @@ def external_path(path: Path, location: str, shown: str) -> Path:
     parts = PurePosixPath(location)
     if not location or "\x00" in location or "\\" in location:
         raise _reaches(path, shown, f"names the file {location[:80]!r}")
+    if path.is_symlink():
+        raise _reaches(path, shown, "is kept beside a model that is itself a symbolic link")
     if parts.is_absolute() or re.match(r"^[A-Za-z]:", location):
         raise _reaches(path, shown, f"names the absolute path {location[:120]}")
     if ".." in parts.parts:
@@ -152,8 +160,8 @@ def _check_declared(path: Path, graph: Any) -> None:
     for value in (*graph.input, *graph.output, *graph.value_info):
         kind = value.type.tensor_type
         sizes = [axis.dim_value for axis in kind.shape.dim if axis.HasField("dim_value")]
-        if any(size < 0 for size in sizes):
-            raise InputError(f"{path}: '{value.name[:80]}' has a negative dimension", "export the model again")
+        if any(size < 0 for size in sizes) or len(sizes) > MAX_DIMENSIONS:
+            raise InputError(f"{path}: '{value.name[:80]}' has an impossible shape", "export the model again")
         _refuse_absurd(path, f"'{value.name[:80]}' of shape {sizes[:8]}", prod(sizes), dtype_bits(kind.elem_type) or 8)
 
 
@@ -198,8 +206,6 @@ def _check_node(path: Path, node: Any, constants: dict[str, list[int]]) -> None:
         sizes = next((list(attribute.ints) for attribute in node.attribute if attribute.name == "shape"), [])
     else:
         sizes = constants.get(node.input[index], []) if len(node.input) > index else []
-    if not sizes and node.op_type == "Resize" and len(node.input) > 2:
-        sizes = []
     _refuse_absurd(path, f"{where} of {sizes[:8]}", prod(abs(size) for size in sizes if size), 32)
 
 

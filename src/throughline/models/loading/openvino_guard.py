@@ -8,6 +8,7 @@ from math import prod
 from pathlib import Path
 
 from throughline.contracts.errors import InputError, ModelRefused
+from throughline.models.loading.claims import MAX_DIMENSIONS
 from throughline.models.loading.onnx_guard import MAX_TENSOR_BYTES
 from throughline.models.loading.xml_graph import BITS, Layer, Net, read_net
 
@@ -35,6 +36,11 @@ def check_openvino(path: Path) -> None:
                     "export the model with smaller or dynamic sizes",
                 )
     _check_libraries(path, net)
+
+
+def weights_of(path: Path) -> Path | None:
+    """The file of weights beside the graph, once it is known to be its own; None where there is none."""
+    return path.with_suffix(".bin") if _binary(path) else None
 
 
 def _binary(path: Path) -> int:
@@ -74,7 +80,7 @@ def _check_constant(path: Path, layer: Layer, held: int) -> None:
         )
     kind_bits = BITS.get(layer.data.get("element_type", ""))
     numbers = [text.strip() for text in layer.data.get("shape", "").split(",") if text.strip()]
-    if kind_bits and all(re.fullmatch(r"[0-9]{1,18}", number) for number in numbers):
+    if kind_bits and len(numbers) <= MAX_DIMENSIONS and all(re.fullmatch(r"[0-9]{1,18}", text) for text in numbers):
         needed = -(-prod(map(int, numbers)) * kind_bits // 8)
         if needed != size:
             raise ModelRefused(

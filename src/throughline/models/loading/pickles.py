@@ -19,6 +19,8 @@ from typing import Any
 MAX_STEPS = 4_000_000
 _MAX_PICKLES = 64
 _MAX_NESTING = 3
+_MAX_GLOBALS = 10_000
+_MAX_NAME = 300
 _words = str.split
 _OPCODES = {ord(opcode.code): opcode for opcode in pickletools.opcodes}
 
@@ -31,7 +33,8 @@ class Global:
     name: str
 
     def __str__(self) -> str:
-        return f"{self.module}.{self.name}"
+        # The name goes to a terminal; what the file put into it must not act there.
+        return "".join(char if char.isprintable() else "?" for char in f"{self.module}.{self.name}"[:_MAX_NAME])
 
 
 @dataclass(eq=False, slots=True)
@@ -196,6 +199,8 @@ class _Machine:
     def _found(self, module: Any, name: Any) -> Global:
         found = Global(module, name) if isinstance(module, str) and isinstance(name, str) else COMPUTED
         if found not in self.seen:
+            if len(self.seen) >= _MAX_GLOBALS:
+                raise _Broken(f"it imports more than {_MAX_GLOBALS:,} names")
             self.seen.add(found)
             self.reading.globals.append(found)
         return found

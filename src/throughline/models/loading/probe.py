@@ -43,7 +43,7 @@ def probe_in_child(description: Description, memory_limit: int | None = None) ->
         "format": description.format,
         "feeds": [[spec.name, spec.dtype, list(spec.concrete())] for spec in description.inputs],
     }
-    with tempfile.TemporaryDirectory(prefix="throughline-") as folder:
+    with tempfile.TemporaryDirectory(prefix="throughline-", ignore_cleanup_errors=True) as folder:
         outcome = run_confined(__name__, task, Path(folder), limits)
     report = outcome.report
     if "done" in report:

@@ -58,7 +58,7 @@ def load_state_dict(path: str | os.PathLike[str], *, trust: bool = False) -> Sta
         raise InputError(
             f"{file} is {description.format}, which is a whole model and not a state dict", "open it with its backend"
         )
-    with tempfile.TemporaryDirectory(prefix="throughline-") as name:
+    with tempfile.TemporaryDirectory(prefix="throughline-", ignore_cleanup_errors=True) as name:
         folder = Path(name)
         task = {"path": str(file.absolute()), "trusted": trust and description.risk.level == "program"}
         outcome = run_confined("throughline.models.loading.unpickle_child", task, folder, _limits(file))
@@ -69,8 +69,8 @@ def load_state_dict(path: str | os.PathLike[str], *, trust: bool = False) -> Sta
             raise ModelRefused(f"{file} left no tensors behind", "re-save its state dict alone")
         tensors = _mapped(result)
     report = outcome.report
-    for copy, original in dict(report["tied"]).items():
-        tensors[str(copy)] = tensors[str(original)]
+    tied = report["tied"] if isinstance(report["tied"], dict) else {}
+    tensors.update({copy: tensors[original] for copy, original in tied.items() if original in tensors})
     return StateDict(tensors, tuple(map(str, [*report.get("notes", ()), *report.get("lacking", ())])))
 
 

@@ -8,9 +8,11 @@ from typing import Any
 from xml.parsers import expat
 
 from throughline.contracts.errors import InputError, ModelRefused
+from throughline.models.loading.claims import MAX_DIMENSIONS
 
 _MAX_XML = 256 << 20
 _MAX_ELEMENTS = 5_000_000
+_MAX_LAYERS = 300_000
 _MAX_DEPTH = 64
 BITS = {
     "f64": 64, "f32": 32, "f16": 16, "bf16": 16, "i64": 64, "i32": 32, "i16": 16, "i8": 8, "i4": 4, "u64": 64,
@@ -102,6 +104,8 @@ class _Reader:
         elif self._in_model_info():
             self._information(tag, attributes)
         elif tag == "layer":
+            if len(self.net.layers) >= _MAX_LAYERS:
+                raise _Refused(f"it has more than {_MAX_LAYERS:,} layers")
             layer = Layer(
                 attributes.get("name", ""), attributes.get("type", ""), attributes.get("version", ""), len(self.open)
             )
@@ -125,6 +129,8 @@ class _Reader:
             layer, side = self.open[-1], self.path[-2]
             shapes = layer.inputs if side == "input" else layer.outputs
             if shapes:
+                if len(shapes[-1]) >= MAX_DIMENSIONS:
+                    raise _Refused(f"'{layer.name[:60]}' has more than {MAX_DIMENSIONS} dimensions")
                 shapes[-1].append(_size("".join(self.written)))
         self.written.clear()
 
