@@ -48,6 +48,9 @@ def test_yolo_folder_says_the_truth(tmp_path: Path) -> None:
             assert np.allclose(np.hstack((centre - size / 2, centre + size / 2)), truth.detections.xyxy, atol=1e-3)
 
 
+@pytest.mark.filterwarnings(
+    "ignore:__array__ implementation doesn't accept a copy:DeprecationWarning"
+)  # in pycocotools
 def test_coco_reads_back_with_pycocotools(tmp_path: Path) -> None:
     from pycocotools.coco import COCO
 
@@ -121,8 +124,9 @@ def test_video_has_every_frame_at_its_time(tmp_path: Path, name: str, fps: int) 
         assert frame.pts is not None
         assert abs(frame.pts * Fraction(frame.time_base) - Fraction(index, fps)) <= Fraction(1, 1000)
         if index % 13 == 0:
-            difference = frame.to_ndarray(format="rgb24").astype(int) - world.frame(index)[0].image
-            assert np.abs(difference).mean() < 5
+            decoded = frame.to_ndarray(format="rgb24").astype(int)
+            apart = [np.abs(decoded - world.frame(at)[0].image).mean() for at in (index, index + 1)]
+            assert apart[0] < min(7, apart[1])
 
 
 def test_a_video_of_an_odd_size_is_refused(tmp_path: Path) -> None:
