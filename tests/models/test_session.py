@@ -80,6 +80,18 @@ def test_every_row_is_answered_in_order_whatever_the_limits(
         assert max(runner.given) <= min(limit or 40, engine or 40, max(rows, 1))
 
 
+def test_a_fixed_batch_is_filled_up_with_a_row_like_the_others() -> None:
+    seen: list[Array] = []
+
+    class Watching(Doubling):
+        def predict(self, feeds: Mapping[str, Array]) -> dict[str, Array]:
+            seen.append(feeds["x"])
+            return super().predict(feeds)
+
+    _session(Watching(4)).predict({"x": _rows(2) + 1})
+    np.testing.assert_array_equal(seen[0], (_rows(2) + 1)[[0, 1, 1, 1]])
+
+
 def test_the_batch_that_fitted_is_remembered() -> None:
     runner = Doubling(memory=3)
     session = _session(runner)
@@ -121,13 +133,15 @@ def test_close_waits_for_the_call_that_is_running() -> None:
     runner = Slow()
     session = _session(runner)
     with ThreadPoolExecutor(2) as pool:
-        answer = pool.submit(session.predict, {"x": _rows(1)})
-        entered.wait()
-        closing = pool.submit(session.close)
-        while not session._closed:
-            time.sleep(0)
-        assert not runner.closed
-        leave.set()
+        try:
+            answer = pool.submit(session.predict, {"x": _rows(1)})
+            entered.wait()
+            closing = pool.submit(session.close)
+            while not session._closed:
+                time.sleep(0)
+            assert not runner.closed
+        finally:
+            leave.set()
         np.testing.assert_array_equal(answer.result()["y"], _rows(1) * 2)
         closing.result()
     session.close()

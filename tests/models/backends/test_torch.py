@@ -110,6 +110,11 @@ class _Tuple(torch.nn.Module):
         return x, x + 1
 
 
+class _Weights(_Tuple):
+    def forward(self, x: torch.Tensor) -> Any:
+        return self.unused
+
+
 class _Text(_Tuple):
     def forward(self, x: torch.Tensor) -> Any:
         return {"label": "cat"}
@@ -122,7 +127,7 @@ def here(monkeypatch: pytest.MonkeyPatch) -> str:
     import types
 
     module = types.ModuleType("networks_of_the_test")
-    module.__dict__.update(tuple=_Tuple, text=_Text)
+    module.__dict__.update(tuple=_Tuple, text=_Text, weights=_Weights)
     monkeypatch.setitem(sys.modules, module.__name__, module)
     return module.__name__
 
@@ -131,6 +136,14 @@ def test_outputs_without_names_are_numbered(tmp_path: Path, here: str) -> None:
     save_file(_Tuple().state_dict(), tmp_path / "tuple.safetensors")
     with open_model(tmp_path / "tuple.safetensors", factory=f"{here}:tuple") as session:
         assert list(session.predict({"x": np.ones((2, 3), np.float32)})) == ["output0", "output1"]
+
+
+def test_a_network_that_returns_its_own_weights_keeps_them(tmp_path: Path, here: str) -> None:
+    save_file(_Weights().state_dict(), tmp_path / "weights.safetensors")
+    with open_model(tmp_path / "weights.safetensors", factory=f"{here}:weights") as session:
+        feeds = {"x": np.ones((1, 3), np.float32)}
+        session.predict(feeds)["output0"][...] = 7
+        assert session.predict(feeds)["output0"] == 0
 
 
 def test_an_output_that_is_no_tensor_is_named(tmp_path: Path, here: str) -> None:
