@@ -13,7 +13,7 @@ from throughline.contracts.errors import InputError
 from throughline.models.formats import Description, Glimpse, Risk
 from throughline.models.formats._exported import exported_fields, labels_of
 from throughline.models.formats._precision import precision_of
-from throughline.models.loading.checkpoint_file import CheckpointFile, read_checkpoint, recognises
+from throughline.models.loading.checkpoint_file import CheckpointFile, check_claims, read_checkpoint, recognises
 from throughline.models.loading.claims import claims
 from throughline.models.loading.globals import Framework, framework_of, harmless, hostile, outside
 from throughline.models.loading.pickles import Call
@@ -46,6 +46,7 @@ class Checkpoint:
                 f"{file.path} is a pickle of plain data ({_shape_of(reading.root)}): it is harmless, but not a model",
                 "give the model file itself",
             )
+        check_claims(checkpoint, found)
         elements: dict[str, int] = {}
         for claim in found:
             elements[claim.dtype] = elements.get(claim.dtype, 0) + claim.elements

@@ -15,7 +15,8 @@ from throughline.models.loading.claims import MAX_DIMENSIONS
 from throughline.plugins import Plugin
 
 _MAX_HEADER = 32 << 20
-_MAX_TENSORS = 1_000_000
+_METADATA = "__metadata__"
+_MAX_TENSORS = 200_000
 _DTYPES = {
     "F64": ("float64", 64), "F32": ("float32", 32), "F16": ("float16", 16), "BF16": ("bfloat16", 16),
     "I64": ("int64", 64), "I32": ("int32", 32), "I16": ("int16", 16), "I8": ("int8", 8), "U64": ("uint64", 64),
@@ -43,12 +44,12 @@ class Safetensors:
     def describe(self, file: Glimpse) -> Description:
         """Read the header and hold it against the size of the file."""
         header = read_header(file.path, file.size)
+        text = header.pop(_METADATA, {})
         elements: dict[str, int] = {}
         for entry in header.values():
             dtype = _DTYPES[entry["dtype"]][0]
             elements[dtype] = elements.get(dtype, 0) + prod(entry["shape"])
-        text = _metadata(file.path)
-        fields = exported_fields(text)
+        fields = exported_fields({str(key): str(value) for key, value in text.items()})
         fields.pop("decoder")
         return Description(
             path=file.path,
@@ -64,10 +65,10 @@ class Safetensors:
 
 
 def read_header(path: Path, size: int) -> dict[str, dict[str, Any]]:
-    """The tensors by name, each within the file and none over another."""
+    """The tensors by name, each within the file and none over another; what is said besides is ``__metadata__``."""
     header = _json(path, size)
     data = size - 8 - _header_length(path)
-    entries = {name: entry for name, entry in header.items() if name != "__metadata__"}
+    entries = {name: entry for name, entry in header.items() if name != _METADATA}
     if len(entries) > _MAX_TENSORS:
         raise _damaged(path, f"it declares {len(entries):,} tensors; at most {_MAX_TENSORS:,} are allowed")
     end = 0
@@ -89,12 +90,8 @@ def read_header(path: Path, size: int) -> dict[str, dict[str, Any]]:
         end = stop
     if end != data:
         raise _damaged(path, f"{data - end:,} bytes after the last tensor belong to none")
-    return entries
-
-
-def _metadata(path: Path) -> dict[str, str]:
-    found = _json(path, path.stat().st_size).get("__metadata__")
-    return {str(key): str(value) for key, value in found.items()} if isinstance(found, dict) else {}
+    said = header.get(_METADATA)
+    return {**entries, _METADATA: said} if isinstance(said, dict) else entries
 
 
 def _header_length(path: Path) -> int:

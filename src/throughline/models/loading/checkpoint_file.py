@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from throughline.contracts.errors import InputError, ModelRefused
-from throughline.models.loading.claims import ITEM_BYTES, broken_claim, claims
+from throughline.models.loading.claims import ITEM_BYTES, Claim, broken_claim, claims
 from throughline.models.loading.pickles import Reading, read_pickles
 
 if TYPE_CHECKING:
@@ -84,41 +84,34 @@ def read_checkpoint(file: Glimpse) -> CheckpointFile:
     first = read_pickles(data, count=1)
     if first.root == LEGACY_MAGIC:
         return CheckpointFile(file.path, "legacy format, before PyTorch 1.6", *_legacy(file.path, data))
-    return CheckpointFile(file.path, "bare pickle", read_pickles(data))
+    whole = first if first.broken or first.end == len(data) else read_pickles(data)
+    return CheckpointFile(file.path, "bare pickle", whole)
 
 
-def check_file(path: Path) -> None:
+def check_claims(checkpoint: CheckpointFile, found: list[Claim]) -> None:
     """Refuse a checkpoint whose tensors the bytes in the file cannot hold."""
-    from throughline.models.identify import glimpse
-
-    checkpoint = read_checkpoint(glimpse(path))
     if checkpoint.storages is None:
         return
-    found = list(claims(checkpoint.reading.root))
-    wrong = broken_claim(found, checkpoint.storages, path.stat().st_size)
+    wrong = broken_claim(found, checkpoint.storages, checkpoint.path.stat().st_size)
     if wrong is not None:
-        raise ModelRefused(f"{path} claims what it does not hold: {wrong}", "get the model from its author again")
+        raise ModelRefused(
+            f"{checkpoint.path} claims what it does not hold: {wrong}", "get the model from its author again"
+        )
 
 
 def _from_archive(archive: Archive) -> CheckpointFile:
-    root = archive.root
-    if f"{root}data.pkl" in archive.entries:
-        reading = read_pickles(archive.read(f"{root}data.pkl", _MAX_PICKLE))
-        prefix = f"{root}data/"
-        storages = {
-            name.removeprefix(prefix): entry.file_size
-            for name, entry in archive.entries.items()
-            if name.startswith(prefix)
-        }
-        # Another pickle in the archive may be read by somebody else; its names count too.
-        for name in _pickled(archive):
-            if name != f"{root}data.pkl":
-                _merge(reading, read_pickles(archive.read(name, _MAX_PICKLE)))
-        return CheckpointFile(archive.path, "zip format", reading, storages)
-    merged = Reading()
-    for name in _pickled(archive):
-        _merge(merged, read_pickles(archive.read(name, _MAX_PICKLE)))
-    return CheckpointFile(archive.path, "zip archive with a pickle in it", merged)
+    main, prefix = f"{archive.root}data.pkl", f"{archive.root}data/"
+    # Another pickle in the archive may be read by somebody else, so its names count too; the main one is read last,
+    # since the last root is the checkpoint.
+    reading = Reading()
+    for name in sorted({*_pickled(archive), *({main} & set(archive.entries))}, key=lambda name: name == main):
+        read_pickles(archive.read(name, _MAX_PICKLE), before=reading)
+    if main not in archive.entries:
+        return CheckpointFile(archive.path, "zip archive with a pickle in it", reading)
+    storages = {
+        name.removeprefix(prefix): entry.file_size for name, entry in archive.entries.items() if name.startswith(prefix)
+    }
+    return CheckpointFile(archive.path, "zip format", reading, storages)
 
 
 def _pickled(archive: Archive) -> list[str]:
@@ -172,16 +165,10 @@ def _from_tar(file: Glimpse) -> CheckpointFile:
         with tarfile.open(file.path, "r:") as archive:
             for member in islice(archive, _MAX_ZIPPED_PICKLES):
                 if member.isfile() and member.size <= _MAX_PICKLE and (stream := archive.extractfile(member)):
-                    _merge(merged, read_pickles(stream.read(_MAX_PICKLE)))
+                    read_pickles(stream.read(_MAX_PICKLE), before=merged)
     except (tarfile.TarError, OSError, ValueError, ArithmeticError, EOFError, RecursionError, struct.error) as error:
         raise InputError(f"{file.path} is a damaged tar archive: {error}", "copy or download the file again") from None
     return CheckpointFile(file.path, _TAR, merged)
-
-
-def _merge(into: Reading, other: Reading) -> None:
-    into.roots[:0] = other.roots
-    into.globals.extend(name for name in other.globals if name not in into.globals)
-    into.broken = into.broken or other.broken
 
 
 def _bytes_of(path: Path, count: int) -> bytes:

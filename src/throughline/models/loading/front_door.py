@@ -34,10 +34,6 @@ def check(path: str | os.PathLike[str], *, trust: bool = False, passport_holds: 
         from throughline.models.loading.openvino_guard import check_openvino
 
         check_openvino(description.path)
-    elif description.format == "checkpoint":
-        from throughline.models.loading.checkpoint_file import check_file
-
-        check_file(description.path)
     if description.format in ("onnx", "openvino") and not passport_holds:
         from throughline.models.loading.probe import probe_in_child
 

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from io import BytesIO
 from typing import Any
 
-MAX_STEPS = 4_000_000
+MAX_STEPS = 2_000_000
 _MAX_PICKLES = 64
 _MAX_NESTING = 3
 _MAX_GLOBALS = 10_000
@@ -88,10 +88,13 @@ COMPUTED = Global("<computed while loading>", "?")
 """Stands for a global whose name is itself the outcome of a call, so that no reader can know it."""
 
 
-def read_pickles(data: bytes, *, count: int = _MAX_PICKLES) -> Reading:
-    """Walk up to ``count`` pickles that follow each other, and those inside their strings."""
-    reading = Reading()
-    seen: set[Global] = set()
+def read_pickles(data: bytes, *, count: int = _MAX_PICKLES, before: Reading | None = None) -> Reading:
+    """Walk up to ``count`` pickles that follow each other, and those inside their strings.
+
+    ``before`` is the reading of another part of the same file: it shares the bound on steps, and is added to.
+    """
+    reading = before or Reading()
+    seen = set(reading.globals)
     _walk(data, count, reading, seen, nesting=0)
     return reading
 
