@@ -14,7 +14,7 @@ from throughline.models.formats import Description, Glimpse, Risk
 from throughline.models.formats._exported import exported_fields, labels_of
 from throughline.models.formats._precision import precision_of
 from throughline.models.loading.checkpoint_file import CheckpointFile, check_claims, read_checkpoint, recognises
-from throughline.models.loading.claims import claims
+from throughline.models.loading.claims import Claim, claims
 from throughline.models.loading.globals import Framework, framework_of, harmless, hostile, outside
 from throughline.models.loading.pickles import Call
 from throughline.plugins import Plugin
@@ -59,7 +59,7 @@ class Checkpoint:
         return Description(
             path=file.path,
             format="checkpoint",
-            kind=_kind(checkpoint, risk, len(found)),
+            kind=_kind(checkpoint, risk, found),
             risk=risk,
             precision=precision_of(elements),
             parameters=sum(elements.values()) if found else None,
@@ -70,8 +70,10 @@ class Checkpoint:
         )
 
 
-def _kind(checkpoint: CheckpointFile, risk: Risk, tensors: int) -> str:
-    container = checkpoint.container
+def _kind(checkpoint: CheckpointFile, risk: Risk, found: list[Claim]) -> str:
+    container, tensors = checkpoint.container, len(found)
+    if risk.level == "pickle" and [claim.name for claim in found] == [""]:
+        return f"a single tensor ({container})"
     if risk.level == "pickle":
         return f"state dict ({container}) of {tensors} tensors"
     if risk.level == "program" and tensors:
