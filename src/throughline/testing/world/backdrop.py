@@ -53,9 +53,11 @@ class Backdrop:
             colour = mix(top, middle, share * 2) if share < 0.5 else mix(middle, low, share * 2 - 1)
             sheet.box(-40, y, self._width + 40, y + 2.5, colour=tone(colour), shines=True)
         if self._palette.night > 0.5:
+            stars = Dice(90)  # the same above every street, and no draw of the street's own
             for _ in range(90):
-                star, up, size = dice.between(0, self._width), dice.between(-8, 110), dice.between(0.25, 0.7)
-                sheet.disc(star, up, size, colour=mix(tone(top), (255, 250, 226), dice.between(0.3, 0.9)), shines=True)
+                star, up, size = stars.between(0, self._width), stars.between(-8, 110), stars.between(0.25, 0.7)
+                colour = mix(tone(top), (255, 250, 226), stars.between(0.3, 0.9))
+                sheet.disc(star, up, size, colour=colour, shines=True)
         sun_x, sun_y = self._gap + dice.pick((-1, 1)) * dice.between(16, 34), dice.between(40, 80)
         self.sun = (sun_x, sun_y)
         sheet.disc(sun_x, sun_y, 12.5, colour=tone(mood.sun), shines=True)
@@ -134,8 +136,8 @@ class Backdrop:
                     u0, u1 = a + (b - a) * (column + 0.25) / 4, a + (b - a) * (column + 0.72) / 4
                     for floor in range(int(high / 34)):
                         up = 14 + floor * 34
-                        lamp = dice.chance(self._palette.lit)
-                        colour = dice.pick(LAMPLIGHT) if lamp else glass
+                        lamp, warmth = dice.chance(self._palette.lit), dice.pick(LAMPLIGHT)
+                        colour = warmth if lamp else glass
                         pane = [at(side, up, u0), at(side, up + 19, u0), at(side, up + 19, u1), at(side, up, u1)]
                         sheet.fill(pane, colour=colour, shines=lamp)
 

@@ -144,12 +144,11 @@ class Ground:
 _RING: Final = ((1.0, 0.0), (0.7, 0.7), (0.0, 1.0), (-0.7, 0.7), (-1.0, 0.0), (-0.7, -0.7), (0.0, -1.0), (0.7, -0.7))
 
 
-def roughen(picture: npt.NDArray[np.uint8], unit: float, top: int, dice: Dice) -> None:
+def roughen(picture: npt.NDArray[np.uint8], unit: float, margin: int, dice: Dice) -> None:
     """Give the ground its grain and the walls a breath of unevenness."""
-    height, width = picture.shape[:2]
-    ground = min(height, int(FRONTS * unit) + top)
-    fine = (dice.bytes(height, width) >> 4).astype(np.int16)
-    fine = fine - 8
+    height, width = (size - 2 * margin for size in picture.shape[:2])
+    ground = int(FRONTS * unit)
+    fine = (dice.bytes(height, width) >> 4).astype(np.int16) - 8
     fine[:ground] >>= 2
     fine[ground:] = (fine[ground:] * 3) >> 2
     block = max(2, int(5 * unit))
@@ -163,5 +162,5 @@ def roughen(picture: npt.NDArray[np.uint8], unit: float, top: int, dice: Dice) -
         spread = (ahead - behind).reshape((-1, 1) if axis == 0 else (1, -1))
         coarse = ((np.take(total, ahead, axis) - np.take(total, behind, axis)) // spread).astype(np.int16)
     coarse[:ground] >>= 1
-    grain = (fine + coarse)[..., None]
+    grain = np.pad(fine + coarse, margin, mode="reflect")[..., None]
     np.clip(picture + grain, 0, 255, out=picture, casting="unsafe")

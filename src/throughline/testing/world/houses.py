@@ -118,7 +118,8 @@ class Houses:
         self, x: float, y: float, wide: float, high: float, style: int, wall: Colour, trim: Colour, shutter: Colour
     ) -> None:
         sheet, dice = self._sheet, self._dice
-        half, lamp = wide / 2, dice.chance(self._palette.lit)
+        half, lamp, lean = wide / 2, dice.chance(self._palette.lit), wide * dice.between(0.2, 0.5)
+        warmth = dice.pick(LAMPLIGHT)
         if style == 3:
             for side in (-1, 1):
                 x0, x1 = sorted((x + side * (half + 0.8), x + side * (half + wide * 0.42)))
@@ -128,13 +129,12 @@ class Houses:
         sheet.box(x - half - 1.4, y - 1.4, x + half + 1.4, y + high + 1, colour=trim)
         if style == 1:
             sheet.disc(x, y, half + 1.4, 5, colour=trim)
-        glass = dice.pick(LAMPLIGHT) if lamp else mix(_GLASS, self._palette.mood.sky[1], 0.25)
+        glass = warmth if lamp else mix(_GLASS, self._palette.mood.sky[1], 0.25)
         sheet.box(x - half, y, x + half, y + high, colour=glass, shines=lamp)
         if style == 1:
             sheet.disc(x, y + 0.5, half, 3.8, colour=glass, shines=lamp)
         if not lamp:
             sheet.box(x - half, y, x + half, y + high * 0.3, colour=shade(glass, 0.74))
-            lean = wide * dice.between(0.2, 0.5)
             gleam = [
                 (x - half + lean, y),
                 (x - half + lean + wide * 0.28, y),

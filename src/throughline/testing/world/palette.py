@@ -53,15 +53,6 @@ MOODS: Final = (
         gloom=0.4,
     ),
     Mood(
-        sky=((92, 122, 186), (238, 172, 142), (255, 214, 144)),
-        tint=(266, 238, 204),
-        haze=(252, 206, 160),
-        cloud=((255, 224, 188), (226, 150, 140)),
-        sun=(255, 236, 170),
-        lit=0.14,
-        gloom=0.36,
-    ),
-    Mood(
         sky=((140, 158, 176), (184, 198, 208), (222, 228, 230)),
         tint=(236, 244, 250),
         haze=(208, 216, 222),
@@ -69,6 +60,15 @@ MOODS: Final = (
         sun=(232, 236, 238),
         lit=0.16,
         gloom=0.22,
+    ),
+    Mood(
+        sky=((92, 122, 186), (238, 172, 142), (255, 214, 144)),
+        tint=(266, 238, 204),
+        haze=(252, 206, 160),
+        cloud=((255, 224, 188), (226, 150, 140)),
+        sun=(255, 236, 170),
+        lit=0.14,
+        gloom=0.36,
     ),
     Mood(
         sky=((54, 58, 122), (156, 104, 156), (255, 172, 128)),
@@ -125,11 +125,8 @@ class Palette:
 
         def tone(colour: Colour) -> Colour:
             r, g, b = colour
-            return (
-                light(mix(colour, (255 - g // 2 - b // 2, min(255, r // 2 + b), 255 - r), drift))
-                if drift
-                else light(colour)
-            )
+            strange = (255 - g // 2 - b // 2, min(255, r // 2 + b), 255 - r)
+            return light(mix(colour, strange, drift))
 
         return tone
 
