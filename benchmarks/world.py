@@ -1,6 +1,6 @@
 """How fast the synthetic world renders, frames with all of their truth.
 
-    python benchmarks/world.py [--frames 1000] [--width 640] [--height 384]
+python benchmarks/world.py [--frames 1000] [--width 640] [--height 384]
 """
 
 from __future__ import annotations

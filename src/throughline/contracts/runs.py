@@ -24,6 +24,6 @@ class Accounting:
             )
 
     def __str__(self) -> str:
+        total = f"{self.decoded} decoded = {self.inferred} inferred + {sum(self.dropped.values())} dropped"
         reasons = ", ".join(f"{count} {reason}" for reason, count in self.dropped.items())
-        dropped = sum(self.dropped.values())
-        return f"{self.decoded} decoded = {self.inferred} inferred + {dropped} dropped" + (f" ({reasons})" if reasons else "")
+        return f"{total} ({reasons})" if reasons else total

@@ -46,7 +46,7 @@ class DemoReport:
                     [
                         ("video", str(self.video)),
                         ("frames", str(self.accounting)),
-                        ("found", f"{self.detections} objects, {self.detections / self.accounting.inferred:.1f} a frame"),
+                        ("found", f"{self.detections / self.accounting.inferred:.1f} objects a frame"),
                         ("ran on", self.backend),
                         ("speed", f"{self.frames_per_second:.1f} frames per second, {self.seconds:.1f} s in all"),
                     ]
@@ -92,7 +92,7 @@ def demo(
     chosen = settings.resolve(profile=profile, config=config, flags=flags)
 
     model = read_artifact(DETECTOR)
-    decode = DECODERS.make(model.passport.decoder)
+    decode = DECODERS.make(model.passport.decoder or "yolo")
     world = World(seed=seed)
     fit = Letterbox.fit((world.height, world.width), model.passport.imgsz or (world.height, world.width))
     video, stage_seconds, found = out / "annotated.mp4", dict.fromkeys(_STAGES, 0.0), 0
@@ -105,7 +105,11 @@ def demo(
 
     with (
         open_model(
-            DETECTOR, backend=chosen.backend, device=chosen.device, threads=chosen.threads or None, max_batch=chosen.batch
+            DETECTOR,
+            backend=chosen.backend,
+            device=chosen.device,
+            threads=chosen.threads or None,
+            max_batch=chosen.batch,
         ) as session,
         VideoSink(video, fps=Fraction(world.fps)) as sink,
     ):

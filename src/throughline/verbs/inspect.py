@@ -29,6 +29,7 @@ class Inspection:
     outputs: tuple[str, ...]
     precision: str | None
     parameters: int | None
+    architecture: str | None
     size: int
     sha256: str
     parent: str | None
@@ -54,6 +55,7 @@ class Inspection:
                 ("outputs", "\n".join(self.outputs) or "not written in the file"),
                 ("precision", self.precision or ""),
                 ("parameters", f"{self.parameters:,}" if self.parameters else ""),
+                ("class", self.architecture or ""),
                 ("size", human_bytes(self.size)),
                 ("sha256", self.sha256),
                 ("parent", self.parent or ""),
@@ -76,6 +78,7 @@ def inspect(
     imgsz: str | None = None,
     stride: int | None = None,
     licence: str | None = None,
+    class_: str | None = None,
     trust: bool = False,
 ) -> Inspection:
     """Say what a model file is, what it expects and returns, and the risk of opening it; runs nothing in it.
@@ -90,19 +93,30 @@ def inspect(
         imgsz: The input size: 640, or 384x640 (height x width).
         stride: The model's largest stride in pixels.
         licence: The licence of the weights.
+        class_: The code that builds a state dict's network, as package.module:factory: says whether the weights fit it.
         trust: Vouch for this file, so that this machine opens it even if it is a program.
     """
     given = Given(task, _read_labels(labels), decoder, _read_size(imgsz), stride, licence)
     path = Path(file)
     description = identify(path)
     artifact = describe(description, path, given)
+    architecture = None if class_ is None else _fits(path, class_, trust)
     if given.said() or trust:
         sealed = artifact.issued and passports.is_sealed(artifact.passport)
         artifact = Artifact(path, passports.issue(path, artifact.passport, vouch=trust or sealed), True)
-    return _report(artifact, description)
+    return _report(artifact, description, architecture)
 
 
-def _report(artifact: Artifact, description: Description) -> Inspection:
+def _fits(path: Path, class_: str, trust: bool) -> str:
+    from throughline.models.loading import architecture, load_state_dict
+    from throughline.models.loading.architectures import fill
+
+    weights = load_state_dict(path, trust=trust)
+    fill(architecture(class_), weights.tensors)
+    return "\n".join([f"{class_}: all {len(weights.tensors)} tensors fit", *weights.notes])
+
+
+def _report(artifact: Artifact, description: Description, architecture: str | None) -> Inspection:
     passport = artifact.passport
     return Inspection(
         path=artifact.path,
@@ -117,6 +131,7 @@ def _report(artifact: Artifact, description: Description) -> Inspection:
         outputs=tuple(map(str, artifact.outputs)),
         precision=description.precision,
         parameters=description.parameters,
+        architecture=architecture,
         size=passport.size,
         sha256=artifact.sha256,
         parent=passport.parent,

@@ -7,7 +7,10 @@ checkpoint itself has no say in which.
 from __future__ import annotations
 
 import importlib
-from collections.abc import Mapping
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from throughline.contracts.errors import InputError, MissingExtra, nearest
@@ -29,13 +32,14 @@ def architecture(spec: str) -> torch.nn.Module:
     if not colon or not all(part.isidentifier() for part in parts):
         raise InputError(f"'{spec}' does not name a factory", _EXAMPLE)
     try:
-        module = importlib.import_module(module_name)
+        with _working_folder_first():
+            module = importlib.import_module(module_name)
     except ModuleNotFoundError as error:
         if error.name and (module_name == error.name or module_name.startswith(f"{error.name}.")):
             problem = f"there is no module '{error.name}' here"
         else:
             problem = f"'{module_name}' needs the module '{error.name}', which is not here"
-        raise InputError(problem, "install it, or run where it can be imported (PYTHONPATH)") from None
+        raise InputError(problem, "install it, or run it in the folder that holds it") from None
     except Exception as error:
         raise InputError(
             f"importing '{module_name}' failed: {type(error).__name__}: {error}", "mend the module"
@@ -58,6 +62,17 @@ def architecture(spec: str) -> torch.nn.Module:
     if not isinstance(built, nn.Module):
         raise InputError(f"'{spec}' gave {type(built).__name__}, not a torch.nn.Module", "return the module itself")
     return built.eval()
+
+
+@contextmanager
+def _working_folder_first() -> Iterator[None]:
+    """People name the code of the project they stand in, which an installed command does not look into by itself."""
+    here = str(Path.cwd())
+    sys.path.insert(0, here)
+    try:
+        yield
+    finally:
+        sys.path.remove(here)
 
 
 def fill(module: torch.nn.Module, tensors: Mapping[str, torch.Tensor]) -> torch.nn.Module:
