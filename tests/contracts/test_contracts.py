@@ -57,7 +57,7 @@ def test_every_error_has_an_exit_code_a_status_and_a_place_in_the_drawn_tree() -
         line = next(line for line in drawing if f"{kind.__name__} " in line)
         assert f"exit {kind.exit_code} " in line
         assert f"HTTP {kind.http_status} " in line
-    assert len(kinds) == 7
+    assert len(kinds) == 8
 
 
 def test_a_missing_extra_is_one_line_with_the_exact_command() -> None:

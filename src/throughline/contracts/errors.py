@@ -6,6 +6,7 @@ and what is allowed (``problem``), and what to do about it (``fix``).
     ThroughlineError           exit 1   HTTP 500   a fault of ours
     |- InputError              exit 2   HTTP 400   what was given is missing, unreadable or malformed
     |  `- SettingsError        exit 2   HTTP 400   a setting, profile or configuration file is wrong
+    |- SourceFailed            exit 4   HTTP 502   a source cannot be read, or not to its end
     |- ModelRefused            exit 5   HTTP 422   opening this model is unsafe, or its proof failed
     |  `- PassportMismatch     exit 5   HTTP 409   the passport and its file disagree
     `- Unavailable             exit 6   HTTP 501   this machine lacks something that was asked for
@@ -43,6 +44,13 @@ class InputError(ThroughlineError):
 
 class SettingsError(InputError):
     """A setting, a profile or a configuration file is wrong."""
+
+
+class SourceFailed(ThroughlineError):
+    """A source cannot be read, or not to its end."""
+
+    exit_code = 4
+    http_status = 502
 
 
 class ModelRefused(ThroughlineError):
