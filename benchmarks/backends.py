@@ -64,7 +64,7 @@ def _sessions(folder: Path) -> dict[str, Session]:
     return {
         "onnxruntime": open_model(DETECTOR, backend="onnxruntime", device="cpu"),
         "openvino": open_model(DETECTOR, backend="openvino", device="cpu"),
-        "torch": open_model(WEIGHTS, backend="torch", device="cpu", factory="throughline.testing.demo_detector:build"),
+        "torch": open_model(WEIGHTS, backend="torch", device="cpu", class_="throughline.testing.demo_detector:build"),
         "torch (.pt2)": open_model(folder / "detector.pt2", backend="torch", device="cpu", trust=True),
         "torchscript": open_model(folder / "detector.torchscript", backend="torchscript", device="cpu", trust=True),
     }

@@ -44,7 +44,7 @@ def forms(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Sessio
         "onnxruntime": open_model(DETECTOR, backend="onnxruntime", device="cpu"),
         "openvino": open_model(DETECTOR, backend="openvino", device="cpu"),
         "openvino IR": open_model(folder / "detector.xml", device="cpu"),
-        "torch": open_model(WEIGHTS, device="cpu", factory=FACTORY),
+        "torch": open_model(WEIGHTS, device="cpu", class_=FACTORY),
         "torch .pt2": open_model(folder / "detector.pt2", device="cpu", trust=True),
         "torchscript": open_model(folder / "detector.torchscript", device="cpu", trust=True),
     }

@@ -244,7 +244,7 @@ def test_a_gpu_that_the_backend_cannot_use_is_not_ignored_in_silence(
         ({"device": "tpu"}, "there is no device 'tpu'"),
         ({"threads": 0}, "threads=0"),
         ({"max_batch": 0}, "max_batch=0"),
-        ({"factory": "a:b"}, "brings its own network"),
+        ({"class_": "a:b"}, "brings its own network"),
     ],
 )
 def test_wrong_options_are_named(model: Path, options: dict[str, Any], said: str) -> None:

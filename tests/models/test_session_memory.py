@@ -23,7 +23,7 @@ from throughline.contracts.errors import Unavailable
 from throughline.models.session import open_model
 
 path, backend, factory, spare_mb = sys.argv[1:]
-session = open_model(path, backend=backend, factory=factory or None, threads=1, trust=True)
+session = open_model(path, backend=backend, class_=factory or None, threads=1, trust=True)
 
 def kilobytes(name):
     with open("/proc/self/status") as status:

@@ -175,7 +175,7 @@ def open_model(
     threads: int | None = None,
     max_batch: int | None = None,
     trust: bool = False,
-    factory: str | None = None,
+    class_: str | None = None,
     allow_cpu: bool = False,
     on_nonfinite: Literal["report", "raise"] = "report",
 ) -> Session:
@@ -189,7 +189,7 @@ def open_model(
         threads: how many CPU threads one prediction may use; all this process has when not given.
         max_batch: the largest batch to give the runtime; larger ones are split.
         trust: open programs (TorchScript, engines) that no passport of this machine vouches for.
-        factory: "package.module:function" that builds the network which a state dict belongs to.
+        class_: "package.module:function" that builds the network which a state dict belongs to.
         allow_cpu: take the CPU, with a warning, where the GPU asked for is not there.
         on_nonfinite: "report" NaN and infinite outputs once, or "raise" on them.
     """
@@ -214,8 +214,8 @@ def open_model(
     known = passport or description
     options: dict[str, Any] = {"inputs": known.inputs, "outputs": known.outputs}
     if description.format in ("safetensors", "checkpoint"):
-        options["build"] = _building(path, factory, trust)
-    elif factory is not None:
+        options["build"] = _building(path, class_, trust)
+    elif class_ is not None:
         raise InputError(f"{path} is {description.format}, which brings its own network", "leave the class away")
     try:
         runner: Runner = BACKENDS.make(name, path, device=chosen, threads=threads, **options)
@@ -247,8 +247,8 @@ def _cleared(path: Path, trust: bool) -> tuple[Description, Passport | None]:
     return check(path, trust=trust, passport_holds=foreign is None), passport
 
 
-def _building(path: Path, factory: str | None, trust: bool) -> Callable[[Path], Any]:
-    if factory is None:
+def _building(path: Path, class_: str | None, trust: bool) -> Callable[[Path], Any]:
+    if class_ is None:
         raise InputError(
             f"{path} holds weights and not the network they belong to",
             "say what builds it: --class package.module:function",
@@ -258,7 +258,7 @@ def _building(path: Path, factory: str | None, trust: bool) -> Callable[[Path], 
         from throughline.models.loading import architecture, load_state_dict
         from throughline.models.loading.architectures import fill
 
-        return fill(architecture(factory), load_state_dict(file, trust=trust).tensors)
+        return fill(architecture(class_), load_state_dict(file, trust=trust).tensors)
 
     return build
 

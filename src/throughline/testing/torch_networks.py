@@ -82,7 +82,7 @@ def without_batch() -> nn.Module:
 
 
 def factory_of(network: Network) -> str:
-    """What builds a network, as ``open_model(factory=...)`` takes it."""
+    """What builds a network, as ``open_model(class_=...)`` takes it."""
     return f"{__name__}:{'convolution' if network.name == 'fixed' else network.name}"
 
 

@@ -28,7 +28,7 @@ class TestSafetensors(BackendConformance):
         return path
 
     def options(self, network: Network) -> Mapping[str, Any]:
-        return {"factory": factory_of(network)}
+        return {"class_": factory_of(network)}
 
 
 class TestExportedProgram(BackendConformance):
@@ -54,7 +54,7 @@ def _weights(folder: Path) -> Path:
 
 def test_a_checkpoint_runs_once_its_factory_is_named(tmp_path: Path) -> None:
     feeds = networks.CONVOLUTION.feeds(3)
-    with open_model(_weights(tmp_path), factory=factory_of(networks.CONVOLUTION)) as session:
+    with open_model(_weights(tmp_path), class_=factory_of(networks.CONVOLUTION)) as session:
         answers, expected = session.predict(feeds), networks.CONVOLUTION.reference(feeds)
         assert [spec.name for spec in session.inputs] == ["images"]
         for name, array in expected.items():
@@ -73,14 +73,14 @@ def test_a_checkpoint_without_a_factory_says_what_it_needs(tmp_path: Path) -> No
 
 def test_weights_of_another_network_are_refused_by_name(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"unexpected: convolve\.bias, convolve\.weight"):
-        open_model(_weights(tmp_path), factory=factory_of(networks.SCALAR))
+        open_model(_weights(tmp_path), class_=factory_of(networks.SCALAR))
 
 
 @pytest.mark.parametrize("threads", [1, 2])
 def test_the_thread_count_holds_for_the_model_and_for_nothing_else(tmp_path: Path, threads: int) -> None:
     before = torch.get_num_threads()
     inside: list[int] = []
-    with open_model(_weights(tmp_path), factory=factory_of(networks.CONVOLUTION), threads=threads) as session:
+    with open_model(_weights(tmp_path), class_=factory_of(networks.CONVOLUTION), threads=threads) as session:
         session._runner._call.register_forward_hook(lambda *_: inside.append(torch.get_num_threads()))  # type: ignore[attr-defined]
         outside: list[int] = []
         stranger = threading.Thread(target=lambda: outside.append(torch.get_num_threads()))
@@ -134,13 +134,13 @@ def here(monkeypatch: pytest.MonkeyPatch) -> str:
 
 def test_outputs_without_names_are_numbered(tmp_path: Path, here: str) -> None:
     save_file(_Tuple().state_dict(), tmp_path / "tuple.safetensors")
-    with open_model(tmp_path / "tuple.safetensors", factory=f"{here}:tuple") as session:
+    with open_model(tmp_path / "tuple.safetensors", class_=f"{here}:tuple") as session:
         assert list(session.predict({"x": np.ones((2, 3), np.float32)})) == ["output0", "output1"]
 
 
 def test_a_network_that_returns_its_own_weights_keeps_them(tmp_path: Path, here: str) -> None:
     save_file(_Weights().state_dict(), tmp_path / "weights.safetensors")
-    with open_model(tmp_path / "weights.safetensors", factory=f"{here}:weights") as session:
+    with open_model(tmp_path / "weights.safetensors", class_=f"{here}:weights") as session:
         feeds = {"x": np.ones((1, 3), np.float32)}
         session.predict(feeds)["output0"][...] = 7
         assert session.predict(feeds)["output0"] == 0
@@ -149,7 +149,7 @@ def test_a_network_that_returns_its_own_weights_keeps_them(tmp_path: Path, here:
 def test_an_output_that_is_no_tensor_is_named(tmp_path: Path, here: str) -> None:
     save_file(_Text().state_dict(), tmp_path / "text.safetensors")
     with (
-        open_model(tmp_path / "text.safetensors", factory=f"{here}:text") as session,
+        open_model(tmp_path / "text.safetensors", class_=f"{here}:text") as session,
         pytest.raises(InputError, match="output 'label' is a str"),
     ):
         session.predict({"x": np.ones((2, 3), np.float32)})
