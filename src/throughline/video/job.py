@@ -1,0 +1,342 @@
+"""One source through a model into files: every frame accounted for, and no work lost to a kill.
+
+The results are written in parts of a fixed number of frames. What is in a part, and in
+each batch of the model within it, depends on the source alone, never on speed or on
+interruptions. A part counts when the journal says so; whatever lies beyond the journal's
+last line is done again, with the tracker as it was, and comes out the same.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, final
+
+import numpy as np
+import numpy.typing as npt
+
+from throughline.contracts.artifacts import Array
+from throughline.contracts.detections import Detections
+from throughline.contracts.errors import InputError, SourceFailed, Unavailable
+from throughline.contracts.frames import Frame
+from throughline.contracts.runs import Accounting, Ending, Gap
+from throughline.contracts.streams import Sink, Source, Tracker
+from throughline.video.detector import Detector
+from throughline.video.journal import Journal
+from throughline.video.pipeline import Intake, Pipeline, Stage, StageTimes
+from throughline.vision.letterbox import Letterbox
+
+PART = 128
+"""Frames between two commits: the most work that a kill can cost."""
+
+_FRAME_BYTES = 512 * 2**20
+_BATCHES_IN_FLIGHT = 5
+
+
+@final
+class Halt:
+    """Asks a job to come to a clean end. Safe to use from a signal handler."""
+
+    def __init__(self) -> None:
+        self.requested = False
+        self.on_request: Callable[[], None] = lambda: None
+
+    def request(self) -> None:
+        """From now on, nothing new is begun; a source that lives is told to end."""
+        self.requested = True
+        self.on_request()
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of one source.
+
+    Attributes:
+        source: its name.
+        ending: how it ended; None when it was interrupted and can go on.
+        accounting: what became of its frames.
+        detections: how many objects were found, all frames together.
+        reason: why it failed, if it did.
+        files: what was written.
+        resumed_at: the frame that this process went on from; 0 when it began.
+        seconds: how long this process worked on it.
+        stages: where that time went.
+    """
+
+    source: str
+    ending: Ending | None
+    accounting: Accounting
+    detections: int
+    reason: str
+    files: tuple[Path, ...]
+    resumed_at: int
+    seconds: float
+    stages: tuple[StageTimes, ...]
+
+
+@final
+@dataclass(frozen=True)
+class Job:
+    """One source, and everything that its results depend on.
+
+    Attributes:
+        source: where the frames come from.
+        folder: where the results and the journal go.
+        detector: what looks at the frames.
+        make_tracker: makes what follows the objects; None leaves them without identities.
+        make_sinks: opens what writes the results.
+        identity: what the run is; it goes on only where this is the same.
+        batch: the most frames in one call of the model.
+        stride: look at every n-th frame.
+        part: frames between two commits.
+        watch: hears of every batch that was written: frames given, objects found so far.
+    """
+
+    source: Source
+    folder: Path
+    detector: Detector
+    make_tracker: Callable[[], Tracker] | None
+    make_sinks: Callable[[], Sequence[Sink]]
+    identity: Mapping[str, Any] = field(default_factory=dict)
+    batch: int = 8
+    stride: int = 1
+    part: int = PART
+    halt: Halt = field(default_factory=Halt)
+    watch: Callable[[Accounting, int], None] = lambda accounting, detections: None
+
+    def run(self) -> Outcome:
+        """Work until the source ends or a halt is asked for; what was done before is not done again."""
+        began = time.perf_counter()
+        identity = {**self.identity, "stride": self.stride, "part": self.part, "batch": self.batch}
+        with Journal(self.folder / "journal.jsonl", identity) as journal:
+            ledger = _Ledger.of(journal.last)
+            resumed_at = ledger.next
+            stages: tuple[StageTimes, ...] = ()
+            if not ledger.finished:
+                sinks = self.make_sinks()
+                if ledger.ending is None:
+                    try:
+                        stages = _Work(self, journal, ledger, sinks).until_the_end()
+                    except BaseException:
+                        _abort(sinks)
+                        raise
+                if ledger.ending is not None:
+                    written = [path for sink in sinks for path in sink.finish(ledger.parts)]
+                    ledger.files = [str(path.relative_to(self.folder)) for path in written]
+                    ledger.finished = True
+                    journal.append(ledger.entry(None))
+                else:
+                    _abort(sinks)
+        return Outcome(
+            self.source.info.name,
+            ledger.ending,
+            ledger.accounting(self.source.info.declared),
+            ledger.detections,
+            ledger.reason,
+            tuple(self.folder / name for name in ledger.files),
+            resumed_at,
+            time.perf_counter() - began,
+            stages,
+        )
+
+
+@final
+@dataclass
+class _Ledger:
+    """How far the work is: what a journal entry says, and what an accounting is made from."""
+
+    next: int = 0
+    parts: int = 0
+    decoded: int = 0
+    inferred: int = 0
+    detections: int = 0
+    gaps: tuple[Gap, ...] = ()
+    ending: Ending | None = None
+    reason: str = ""
+    finished: bool = False
+    files: list[str] = field(default_factory=list)
+    tracker: Mapping[str, Any] | None = None
+
+    @classmethod
+    def of(cls, entry: Mapping[str, Any] | None) -> _Ledger:
+        """As a journal entry has it; a new one where there is none."""
+        if entry is None:
+            return cls()
+        gaps = tuple(Gap(*gap) for gap in entry["gaps"])
+        ending = None if entry["ending"] is None else Ending(entry["ending"])
+        return cls(**{**entry, "gaps": gaps, "ending": ending})
+
+    def entry(self, tracker: Mapping[str, Any] | None) -> dict[str, Any]:
+        """As JSON values."""
+        gaps = [[gap.start, gap.end, gap.reason] for gap in self.gaps]
+        return {**vars(self), "gaps": gaps, "tracker": tracker}
+
+    def accounting(self, declared: int | None) -> Accounting:
+        """As the user is told."""
+        skipped = self.decoded - self.inferred
+        return Accounting(self.decoded, self.inferred, {"stride": skipped} if skipped else {}, declared, self.gaps)
+
+
+@dataclass(frozen=True, slots=True)
+class _Seen:
+    """A frame for the model, with what the source had given and lacked when it came."""
+
+    frame: Frame
+    decoded: int
+    gaps: tuple[Gap, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class _Batch:
+    seen: list[_Seen]
+    fits: list[Letterbox]
+    pixels: npt.NDArray[np.float32]
+
+
+@final
+class _Work:
+    """The frames that are still to be done: the stages' threads before, and this one from the model's answers on."""
+
+    def __init__(self, job: Job, journal: Journal, ledger: _Ledger, sinks: Sequence[Sink]) -> None:
+        self._job, self._journal, self._ledger, self._sinks = job, journal, ledger, sinks
+        self._info = job.source.info
+        self._tracker = None if job.make_tracker is None else job.make_tracker()
+        if self._tracker is not None and ledger.parts:
+            if ledger.tracker is None:
+                raise Unavailable(
+                    f"{job.folder}: this tracker cannot be put back to where it was", "begin again under another --name"
+                )
+            self._tracker.restore(ledger.tracker)
+        self._in_part = 0
+        self._last: _Seen | None = None
+        self._tail: tuple[int, tuple[Gap, ...], str] | None = None
+        self._seconds = {"decode outputs": 0.0, "track": 0.0, "write": 0.0, "commit": 0.0}
+        frame_bytes = max(1, self._info.width * self._info.height * 3)
+        self._batch = max(1, min(job.batch, job.part, _FRAME_BYTES // (frame_bytes * _BATCHES_IN_FLIGHT)))
+
+    def until_the_end(self) -> tuple[StageTimes, ...]:
+        """Do the work; the ledger and the journal then say how it ended."""
+        halt = self._job.halt
+        if self._info.live:
+            halt.on_request = self._job.source.close
+        pipeline = Pipeline(
+            [
+                Stage("decode", self._frames, depth=self._batch),
+                Stage("letterbox", self._batches),
+                Stage("model", self._predicted),
+            ]
+        )
+        with pipeline:
+            for batch, outputs in pipeline:
+                if halt.requested and not self._info.live and self._in_part == 0:
+                    break
+                self._take(batch, outputs)
+            else:
+                self._end()
+        return (*pipeline.times(), *self._own_times())
+
+    def _frames(self, _: Intake[Any]) -> Iterator[_Seen]:
+        source, before = self._job.source, self._ledger.gaps
+        decoded, reason = self._ledger.decoded, ""
+        try:
+            for frame in source.frames(self._ledger.next):
+                decoded += 1
+                if frame.index % self._job.stride == 0:
+                    yield _Seen(frame, decoded, _joined(before, source.gaps))
+                if self._info.live and self._job.halt.requested:
+                    break
+        except SourceFailed as error:
+            if not (self._info.live and self._job.halt.requested):
+                reason = error.problem
+        self._tail = decoded, _joined(before, source.gaps), reason
+
+    def _batches(self, intake: Intake[_Seen]) -> Iterator[_Batch]:
+        # One is being filled, one may wait and one may be with the model.
+        ring = itertools.cycle([self._job.detector.buffer(self._batch) for _ in range(3)])
+        left = self._job.part
+        while seen := intake.take(min(self._batch, left), patient=not self._info.live):
+            pixels = next(ring)[: len(seen)]
+            fits = [self._job.detector.place(one.frame, slot) for one, slot in zip(seen, pixels, strict=True)]
+            yield _Batch(seen, fits, pixels)
+            left = left - len(seen) or self._job.part
+
+    def _predicted(self, intake: Intake[_Batch]) -> Iterator[tuple[_Batch, dict[str, Array]]]:
+        for batch in intake:
+            yield batch, self._job.detector.predict(batch.pixels)
+
+    def _take(self, batch: _Batch, outputs: Mapping[str, Array]) -> None:
+        with self._timed("decode outputs"):
+            found = self._job.detector.read(outputs, batch.fits)
+        for seen, one in zip(batch.seen, found, strict=True):
+            with self._timed("track"):
+                followed = self._follow(seen, one)
+            with self._timed("write"):
+                for sink in self._sinks:
+                    sink.write(seen.frame, followed)
+            self._note(seen, len(followed))
+        self._in_part += len(batch.seen)
+        if self._in_part == self._job.part:
+            self._commit()
+        self._job.watch(self._ledger.accounting(self._info.declared), self._ledger.detections)
+
+    def _follow(self, seen: _Seen, found: Detections) -> Detections:
+        if self._tracker is None:
+            return found
+        if self._info.live and seen.gaps != self._ledger.gaps:
+            self._tracker.reset()
+        return self._tracker.update(found, seen.frame)
+
+    def _note(self, seen: _Seen, detections: int) -> None:
+        ledger = self._ledger
+        ledger.next, ledger.decoded, ledger.gaps = seen.frame.index + 1, seen.decoded, seen.gaps
+        ledger.inferred += 1
+        ledger.detections += detections
+
+    def _commit(self) -> None:
+        with self._timed("commit"):
+            if self._in_part:
+                for sink in self._sinks:
+                    sink.commit(self._ledger.parts)
+                self._ledger.parts += 1
+                self._in_part = 0
+            self._journal.append(self._ledger.entry(self._tracker_state()))
+
+    def _tracker_state(self) -> dict[str, Any] | None:
+        with contextlib.suppress(Unavailable):  # some cannot say; then the run cannot be resumed, and says so there
+            return None if self._tracker is None else self._tracker.state()
+        return None
+
+    def _end(self) -> None:
+        ledger = self._ledger
+        if self._tail is None:
+            raise InputError(f"{self._info.name}: its frames ended without a word", "report this fault of ours")
+        ledger.decoded, ledger.gaps, ledger.reason = self._tail
+        if not ledger.decoded and not ledger.reason:
+            ledger.reason = "it gave no frame"
+        ledger.ending = Ending.FAILED if ledger.reason else Ending.GAPS if ledger.gaps else Ending.COMPLETE
+        self._commit()
+
+    @contextlib.contextmanager
+    def _timed(self, stage: str) -> Iterator[None]:
+        began = time.perf_counter()
+        yield
+        self._seconds[stage] += time.perf_counter() - began
+
+    def _own_times(self) -> Iterator[StageTimes]:
+        for name, seconds in self._seconds.items():
+            yield StageTimes(name, seconds, 0.0, 0.0, self._ledger.inferred, 0, 0)
+
+
+def _joined(before: tuple[Gap, ...], now: tuple[Gap, ...]) -> tuple[Gap, ...]:
+    """The gaps known when the work went on, and those found since; a source may tell of the same one twice."""
+    return tuple(dict.fromkeys((*before, *now))) if before else now
+
+
+def _abort(sinks: Sequence[Sink]) -> None:
+    for sink in sinks:
+        with contextlib.suppress(Exception):  # what went wrong first is what the user hears of
+            sink.abort()
