@@ -16,11 +16,12 @@ from throughline import settings
 from throughline.bundled import DETECTOR
 from throughline.contracts.errors import InputError
 from throughline.contracts.runs import Accounting
+from throughline.contracts.streams import SourceInfo
 from throughline.models.artifact import read_artifact
 from throughline.models.session import open_model
 from throughline.terminal import fields, note, table
 from throughline.testing.world import World
-from throughline.video.sinks.video import VideoSink
+from throughline.video.sinks import SINKS, in_one_part
 from throughline.vision.decoders import DECODERS
 from throughline.vision.letterbox import Letterbox
 
@@ -95,6 +96,7 @@ def demo(
     decode = DECODERS.make(model.passport.decoder or "yolo")
     world = World(seed=seed)
     fit = Letterbox.fit((world.height, world.width), model.passport.imgsz or (world.height, world.width))
+    info = SourceInfo(f"street {seed}", world.width, world.height, Fraction(world.fps), declared=frames)
     video, stage_seconds, found = out / "annotated.mp4", dict.fromkeys(_STAGES, 0.0), 0
 
     @contextmanager
@@ -111,7 +113,7 @@ def demo(
             threads=chosen.threads or None,
             max_batch=chosen.batch,
         ) as session,
-        VideoSink(video, fps=Fraction(world.fps)) as sink,
+        in_one_part(SINKS.make("video", out, info=info, labels=model.labels)) as sink,
     ):
         note(f"rendering {frames} frames of street {seed} and looking for {', '.join(model.labels)}")
         began, inferred, coming = time.perf_counter(), 0, world.frames(frames)

@@ -1,1 +1,27 @@
-"""Where results go: one file each."""
+"""Where results go: one file each.
+
+A member's ``make(folder, *, info, labels, **options)`` returns a ``contracts.streams.Sink``
+that writes its result into ``folder``, the folder of one source of one run.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from throughline.contracts.streams import Sink
+from throughline.plugins import Family
+
+SINKS = Family("sink", "throughline.video.sinks")
+
+
+@contextmanager
+def in_one_part(sink: Sink) -> Iterator[Sink]:
+    """For who keeps no journal: the result is there when the block ends well, and nothing when it does not."""
+    try:
+        yield sink
+        sink.commit(0)
+        sink.finish(1)
+    except BaseException:
+        sink.abort()
+        raise

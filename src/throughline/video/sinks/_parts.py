@@ -1,0 +1,117 @@
+"""A result that is built from parts on the disk, so that a killed run goes on where it stopped.
+
+Parts lie in a hidden folder beside the result, named by number. A part is written
+as ``current`` and renamed when it is whole, so what has a number is always whole; a
+number that was put in place and never reached the journal is simply written again.
+The result is joined under a hidden name and renamed last. Then the parts' folder is
+renamed before it is removed: while it has its name, the result can be joined again,
+and once it has lost it the result is whole. A kill between any two of these steps
+leaves a state from which ``join`` gives the same bytes.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from throughline.contracts.errors import InputError
+
+
+class Parts:
+    """The parts of one result; ``target`` is the result's final name, a file or a folder."""
+
+    def __init__(self, target: Path) -> None:
+        self.target = target
+        self._folder = target.with_name(f".{target.name}.parts")
+        self._spent = target.with_name(f".{target.name}.spent")
+        self._draft = target.with_name(f".{target.stem}.draft{target.suffix}")
+        self.current = self._folder / "current"
+        with self.writing():
+            self._folder.mkdir(parents=True, exist_ok=True)
+            _to_disk(target.parent)
+
+    @contextmanager
+    def writing(self) -> Iterator[None]:
+        """Turn what the disk says no to into one error that names the result."""
+        try:
+            yield
+        except OSError as error:
+            raise InputError(
+                f"{self.target}: cannot write: {error.strerror or error}",
+                "choose a folder with room that you can write to; what was committed is kept, and the run resumes",
+            ) from None
+
+    def put(self, part: int, data: bytes | None = None) -> None:
+        """Put ``current`` in place as this part, for good; ``data`` is written to it first where it is given."""
+        with self.writing():
+            if data is not None:
+                self.current.write_bytes(data)
+            _to_disk(self.current)
+            self.current.replace(self._folder / f"{part:08}")
+            _to_disk(self._folder)
+
+    def drop(self) -> None:
+        """Remove ``current``, and leave no trace where nothing was ever committed."""
+        with suppress(OSError):  # nothing that is written depends on it
+            self.current.unlink(missing_ok=True)
+            self._folder.rmdir()
+
+    def join(self, parts: int, join: Callable[[Sequence[Path], Path], None]) -> tuple[Path, ...]:
+        """Put in place what ``join(paths, draft)`` makes of the first parts, if anything, and remove them."""
+        paths = [self._folder / f"{part:08}" for part in range(parts)]
+        with self.writing():
+            if not all(path.exists() for path in paths) and self.target.exists():
+                self._remove_parts()  # an earlier finish was killed on its last step
+                return (self.target,)
+            if lost := [path for path in paths if not path.exists()]:
+                raise InputError(f"{self.target}: part {lost[0]} is gone", "run again from the start, in a new folder")
+            _remove(self._draft)
+            try:
+                join(paths, self._draft)
+                if not self._draft.exists():
+                    self._remove_parts()
+                    return ()
+                if self._draft.is_dir():
+                    os.sync()  # thousands of files: once, rather than one by one
+                    _remove(self.target)  # a rename replaces no full folder; it can be joined again until the next line
+                else:
+                    _to_disk(self._draft)
+                self._draft.replace(self.target)
+            except BaseException:
+                _remove(self._draft)
+                raise
+            _to_disk(self.target.parent)
+            self._remove_parts()
+        return (self.target,)
+
+    def _remove_parts(self) -> None:
+        _remove(self._spent)
+        self._folder.replace(self._spent)
+        _remove(self._spent)
+
+
+def concatenate(paths: Sequence[Path], draft: Path, head: bytes = b"") -> None:
+    """Join parts that are simply one after the other."""
+    with draft.open("wb") as whole:
+        whole.write(head)
+        for path in paths:
+            with path.open("rb") as part:
+                shutil.copyfileobj(part, whole, 1 << 20)
+
+
+def _to_disk(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
