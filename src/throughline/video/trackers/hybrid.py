@@ -1,0 +1,240 @@
+"""Our own tracker: motion first, overlap beside it, looks when the two cannot tell.
+
+Its clock is the frames' own time, so that a stride, a variable rate or a lost
+second changes how sure it is of where things went, and not how fast it believes
+they move. A frame is settled in two rounds: boxes that the model is sure of with
+all tracks, then the doubtful ones with the tracks that are still alone. Doubtful
+boxes keep a track alive and never begin one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields, replace
+from typing import Any, Final, final
+
+import numpy as np
+import numpy.typing as npt
+
+from throughline.contracts.detections import Detections
+from throughline.contracts.errors import InputError
+from throughline.contracts.frames import Frame
+from throughline.plugins import Plugin
+from throughline.video.trackers._appearance import LENGTH, difference, look_of
+from throughline.video.trackers._assignment import pair
+from throughline.video.trackers._motion import Motion, centred, overlap
+
+_STEP: Final = 1 / 30
+"""Seconds between updates when there is no frame to tell."""
+_DECIDED: Final = 3.0
+"""Two candidates whose costs are this close need a look."""
+_CONVINCED: Final = 0.8
+"""A box of this confidence is an object at first sight; others must be seen twice."""
+_TRIAL: Final = 0.5
+"""Seconds within which what was seen once must be seen again to become an object."""
+_AWAY: Final = 0.5
+"""After so many seconds out of sight, a return needs a look."""
+_OVERLAP: Final = 2.0
+"""What it costs a box to overlap its prediction in nothing."""
+_LOOKS: Final = 12.0
+"""What it costs to look like somebody else entirely rather than the same."""
+
+Rows = npt.NDArray[np.intp]
+
+
+@final
+@dataclass(slots=True, eq=False)
+class _Tracks:
+    """Everything that is followed, one row each.
+
+    Attributes:
+        identity: the number that was given out; 0 until it is certain that this is an object.
+        class_id: what it is.
+        seen: when it was last found, in seconds.
+        look: what it looked like when it was last seen clearly; zeros until then.
+        motion: where it is going.
+    """
+
+    identity: npt.NDArray[np.int64]
+    class_id: npt.NDArray[np.int64]
+    seen: npt.NDArray[np.float64]
+    look: npt.NDArray[np.uint8]
+    motion: Motion
+
+    @classmethod
+    def of(cls, boxes: npt.NDArray[np.float64], class_id: npt.NDArray[np.int64], seconds: float) -> _Tracks:
+        count = len(boxes)
+        return cls(
+            np.zeros(count, np.int64),
+            class_id.copy(),
+            np.full(count, seconds),
+            np.zeros((count, LENGTH), np.uint8),
+            Motion.starting(boxes),
+        )
+
+    def __len__(self) -> int:
+        return len(self.identity)
+
+    def keep(self, rows: npt.NDArray[np.bool_]) -> _Tracks:
+        motion = Motion(*(column[rows] for column in self.motion.columns()))
+        return _Tracks(self.identity[rows], self.class_id[rows], self.seen[rows], self.look[rows], motion)
+
+    def plus(self, other: _Tracks) -> _Tracks:
+        both = zip(self.motion.columns(), other.motion.columns(), strict=True)
+        return _Tracks(
+            np.concatenate((self.identity, other.identity)),
+            np.concatenate((self.class_id, other.class_id)),
+            np.concatenate((self.seen, other.seen)),
+            np.concatenate((self.look, other.look)),
+            Motion(*(np.concatenate(columns) for columns in both)),
+        )
+
+
+@final
+class HybridTracker:
+    """Follows objects by where they are going and, when that is ambiguous, by what they look like.
+
+    Args:
+        confidence: boxes from here on may begin a track; weaker ones may only continue one.
+        memory: how many seconds a track that is not seen is kept.
+        reach: how unlikely a continuation may be before a new object is the better explanation.
+    """
+
+    def __init__(self, *, confidence: float = 0.5, memory: float = 2.0, reach: float = 14.0) -> None:
+        for name, value, low, high in (("confidence", confidence, 0, 1), ("memory", memory, 0, 600)):
+            if not low <= value <= high:
+                raise InputError(
+                    f"{name} is {value}; it must be from {low} to {high}", f"give {name} a value in that range"
+                )
+        if not 0 < reach < np.inf:
+            raise InputError(f"reach is {reach}; it must be above 0", "leave it out, or give a number like 14")
+        self._confidence, self._memory, self._reach = confidence, memory, reach
+        self._next = 1
+        self._now = 0.0
+        self._tracks = _nothing()
+
+    def update(self, found: Detections, frame: Frame | None = None) -> Detections:
+        """The detections that are followed, each with its ``tracker_id``.
+
+        Without a frame, time is taken to pass evenly at 30 frames per second, and looks do not count.
+        Boxes that are not finite or have no area are left out.
+        """
+        now = self._now + _STEP if frame is None else frame.seconds
+        boxes = centred(found.xyxy)
+        usable = np.isfinite(boxes).all(axis=1) & (boxes[:, 2:] > 0).all(axis=1) & np.isfinite(found.confidence)
+        self._tracks.motion.predict(max(0.0, now - self._now))
+        self._now = now
+        patience = np.where(self._tracks.identity > 0, self._memory, min(self._memory, _TRIAL))
+        self._tracks = self._tracks.keep(now - self._tracks.seen <= patience)
+
+        track_of = np.full(len(found), -1)
+        free = np.ones(len(self._tracks), bool)
+        sure = found.confidence >= self._confidence
+        for eligible, candidates in ((usable & sure, None), (usable & ~sure, self._tracks.identity > 0)):
+            columns = np.nonzero(eligible)[0]
+            rows = np.nonzero(free if candidates is None else free & candidates)[0]
+            i, j = self._pair(rows, boxes[columns], found.class_id[columns], frame)
+            track_of[columns[j]] = rows[i]
+            free[rows[i]] = False
+
+        matched = np.nonzero(track_of >= 0)[0]
+        rows = track_of[matched]
+        self._tracks.motion.correct(rows, boxes[matched])
+        self._tracks.seen[rows] = now
+        again = self._tracks.identity[rows] == 0
+        self._name(rows[again])
+
+        fresh = np.nonzero(usable & sure & (track_of < 0))[0]
+        first = len(self._tracks)
+        self._tracks = self._tracks.plus(_Tracks.of(boxes[fresh], found.class_id[fresh], now))
+        track_of[fresh] = first + np.arange(len(fresh))
+        self._name(track_of[fresh[found.confidence[fresh] >= _CONVINCED]])
+        if frame is not None:
+            self._remember(track_of, boxes, sure, frame)
+        identity = np.where(track_of >= 0, self._tracks.identity[track_of], 0) if len(self._tracks) else track_of * 0
+        shown = np.nonzero(identity > 0)[0]
+        return replace(found[shown], tracker_id=identity[shown])
+
+    def reset(self) -> None:
+        """Forget every object; numbers that were given out are not given out again."""
+        self._tracks = _nothing()
+
+    def state(self) -> dict[str, Any]:
+        """All it knows, as JSON values; floats survive the round trip exactly."""
+        tracks, names = self._tracks, [field.name for field in fields(Motion)]
+        return {
+            "next": self._next,
+            "now": self._now,
+            "identity": tracks.identity.tolist(),
+            "class_id": tracks.class_id.tolist(),
+            "seen": tracks.seen.tolist(),
+            "look": [look.tobytes().hex() for look in tracks.look],
+            **{name: column.tolist() for name, column in zip(names, tracks.motion.columns(), strict=True)},
+        }
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Go on exactly as the tracker that gave this state would have."""
+        looks = [np.frombuffer(bytes.fromhex(look), np.uint8) for look in state["look"]]
+        columns = (np.array(state[field.name], np.float64).reshape(-1, 4) for field in fields(Motion))
+        self._tracks = _Tracks(
+            np.array(state["identity"], np.int64),
+            np.array(state["class_id"], np.int64),
+            np.array(state["seen"], np.float64),
+            np.array(looks, np.uint8).reshape(-1, LENGTH),
+            Motion(*columns),
+        )
+        self._next, self._now = state["next"], state["now"]
+
+    def _pair(
+        self, rows: Rows, boxes: npt.NDArray[np.float64], class_id: npt.NDArray[np.int64], frame: Frame | None
+    ) -> tuple[Rows, Rows]:
+        """Which of these tracks is which of these boxes."""
+        if not len(rows) or not len(boxes):
+            return np.empty(0, np.intp), np.empty(0, np.intp)
+        tracks = self._tracks
+        motion = Motion(*(column[rows] for column in tracks.motion.columns()))
+        cost = motion.surprise(boxes) + _OVERLAP * (1 - overlap(motion.place, boxes))
+        cost[tracks.class_id[rows][:, None] != class_id[None]] = np.inf
+        if frame is not None:
+            lost = self._now - tracks.seen[rows] > _AWAY
+            doubtful = _doubtful(cost, self._reach, lost)
+            i, j = np.nonzero(doubtful)
+            if len(i):
+                asked, place = np.unique(j, return_inverse=True)
+                looks = np.array([look_of(frame.image, boxes[column]) for column in asked])
+                apart = difference(tracks.look[rows], looks)
+                cost[i, j] += _LOOKS * (apart[i, place] - 0.5)
+        return pair(cost, self._reach)
+
+    def _name(self, rows: Rows) -> None:
+        """Give each of these tracks the next number."""
+        self._tracks.identity[rows] = self._next + np.arange(len(rows))
+        self._next += len(rows)
+
+    def _remember(
+        self, track_of: Rows, boxes: npt.NDArray[np.float64], sure: npt.NDArray[np.bool_], frame: Frame
+    ) -> None:
+        """Look at whoever has not been looked at yet."""
+        candidates = np.nonzero((track_of >= 0) & sure)[0]
+        wanting = candidates[~self._tracks.look[track_of[candidates]].any(axis=1)]
+        for column in wanting:
+            self._tracks.look[track_of[column]] = look_of(frame.image, boxes[column])
+
+
+def _doubtful(cost: npt.NDArray[np.float64], reach: float, lost: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
+    """The pairs that motion cannot settle: as good as another of their track or box, or long after the last sight."""
+    possible = cost < reach + _DECIDED
+    close = np.zeros_like(possible)
+    for axis in (0, 1):
+        if cost.shape[axis] > 1:
+            best, second = np.partition(cost, 1, axis=axis).take((0, 1), axis=axis).swapaxes(0, axis)
+            tied = second < np.minimum(best, reach) + _DECIDED
+            close |= np.expand_dims(tied, axis) & (cost < np.expand_dims(best, axis) + _DECIDED)
+    return possible & (close | lost[:, None])
+
+
+def _nothing() -> _Tracks:
+    return _Tracks.of(np.empty((0, 4)), np.empty(0, np.int64), 0.0)
+
+
+PLUGIN = Plugin(make=HybridTracker, summary="motion, overlap and looks, on the frames' own clock")
