@@ -16,7 +16,7 @@ from blobs import Blobs, Lines, Nearest, job
 from throughline.contracts.errors import InputError, SourceFailed, Unavailable
 from throughline.contracts.runs import Accounting, Ending, Gap
 from throughline.models.session import Session, open_model
-from throughline.video.job import Halt
+from throughline.video.halt import Halt
 
 KILLS = 50
 

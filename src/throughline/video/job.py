@@ -26,6 +26,7 @@ from throughline.contracts.frames import Frame
 from throughline.contracts.runs import Accounting, Ending, Gap
 from throughline.contracts.streams import Sink, Source, Tracker
 from throughline.video.detector import Detector
+from throughline.video.halt import Halt
 from throughline.video.journal import Journal
 from throughline.video.pipeline import Intake, Pipeline, Stage, StageTimes
 from throughline.vision.letterbox import Letterbox
@@ -35,20 +36,6 @@ PART = 128
 
 _FRAME_BYTES = 512 * 2**20
 _BATCHES_IN_FLIGHT = 5
-
-
-@final
-class Halt:
-    """Asks a job to come to a clean end. Safe to use from a signal handler."""
-
-    def __init__(self) -> None:
-        self.requested = False
-        self.on_request: Callable[[], None] = lambda: None
-
-    def request(self) -> None:
-        """From now on, nothing new is begun; a source that lives is told to end."""
-        self.requested = True
-        self.on_request()
 
 
 @dataclass(frozen=True, slots=True)
