@@ -17,39 +17,60 @@ _PALETTE = (
 
 
 def annotate(image: npt.NDArray[np.uint8], found: Detections) -> npt.NDArray[np.uint8]:
-    """A copy of an RGB picture with every detection drawn, the weakest first so that the surest stay on top."""
+    """A copy of an RGB picture with every detection drawn: all the boxes, then the labels, the surest choosing first."""
     import cv2
 
     canvas = np.ascontiguousarray(image).copy()
-    size = max(11, round(min(canvas.shape[:2]) / 32))
-    line = max(1, round(min(canvas.shape[:2]) / 260))
+    size = max(10, round(min(canvas.shape[:2]) / 55))
+    line = max(1, round(min(canvas.shape[:2]) / 400))
     font = cv2.FontFace("sans")
-    for row in np.argsort(found.confidence, kind="stable"):
-        x1, y1, x2, y2 = (round(float(side)) for side in found.xyxy[row])
-        identity = None if found.tracker_id is None else int(found.tracker_id[row])
-        colour = _PALETTE[(int(found.class_id[row]) if identity is None else identity) % len(_PALETTE)]
-        cv2.rectangle(canvas, (x1, y1), (x2, y2), colour, line, cv2.LINE_AA)
+    surest_first = np.argsort(-found.confidence, kind="stable").tolist()
+    boxes = found.xyxy.round().astype(int).tolist()
+    for row in reversed(surest_first):
+        x1, y1, x2, y2 = boxes[row]
+        cv2.rectangle(canvas, (x1, y1), (x2, y2), _colour(found, row), line, cv2.LINE_AA)
+    taken: list[tuple[int, int, int, int]] = []
+    for row in surest_first:
         name = found.name_of(int(found.class_id[row]))
-        text = f"{name} {found.confidence[row]:.2f}" if identity is None else f"{name} #{identity}"
-        _tag(canvas, text, (x1 - line // 2, y1), colour, font, size)
+        text = f"{name} {found.confidence[row]:.2f}"
+        if found.tracker_id is not None:
+            text = f"{name} #{found.tracker_id[row]}"
+        x1, y1, _, y2 = boxes[row]
+        _tag(canvas, text, (x1 - line // 2, y1, y2), _colour(found, row), font, size, taken)
     return canvas
+
+
+def _colour(found: Detections, row: int) -> tuple[int, int, int]:
+    """An object's own colour once it is tracked; its class's before."""
+    number = found.class_id[row] if found.tracker_id is None else found.tracker_id[row]
+    return _PALETTE[int(number) % len(_PALETTE)]
 
 
 def _tag(
     canvas: npt.NDArray[np.uint8],
     text: str,
-    corner: tuple[int, int],
+    box: tuple[int, int, int],
     colour: tuple[int, int, int],
     font: Any,
     size: int,
+    taken: list[tuple[int, int, int, int]],
 ) -> None:
-    """A filled label standing on the box's upper edge, or hanging from it where the frame ends."""
+    """A filled label on the box's upper edge, or the next place where it hides neither the frame's end nor a label."""
     import cv2
 
+    left, top, bottom = box
     _, _, width, _ = cv2.getTextSize((0, 0), text, (0, 0), font, size, 600)
     high, pad = size + size // 3, max(2, size // 4)
-    left = max(0, min(corner[0], canvas.shape[1] - width - 2 * pad))
-    upper = corner[1] - high if corner[1] >= high else corner[1]
-    cv2.rectangle(canvas, (left, upper), (left + width + 2 * pad, upper + high), colour, cv2.FILLED)
+    wide = width + 2 * pad
+    left = max(0, min(left, canvas.shape[1] - wide))
+    places = [(left, upper, left + wide, upper + high) for upper in (top - high, bottom, top - 2 * high, top)]
+    inside = [place for place in places if place[1] >= 0 and place[3] <= canvas.shape[0]] or places[-1:]
+    chosen = next((place for place in inside if not any(_touch(place, other) for other in taken)), inside[0])
+    taken.append(chosen)
+    cv2.rectangle(canvas, chosen[:2], (chosen[2] - 1, chosen[3] - 1), colour, cv2.FILLED)
     ink = (20, 20, 20) if sum(colour) > 330 else (255, 255, 255)
-    cv2.putText(canvas, text, (left + pad, upper + size), ink, font, size, 600)
+    cv2.putText(canvas, text, (left + pad, chosen[1] + size), ink, font, size, 600)
+
+
+def _touch(a: tuple[int, int, int, int], b: tuple[int, int, int, int]) -> bool:
+    return a[0] < b[2] and b[0] < a[2] and a[1] < b[3] and b[1] < a[3]
