@@ -54,7 +54,7 @@ class RunSummary:
     Attributes:
         name: the run's name.
         sources: its sources, in order.
-        seconds: how long it worked.
+        seconds: how long it worked, in all its sittings.
         stage_ms: busy milliseconds per frame, by stage.
         speed: (seconds since the start, frames per second) along the run.
         models: for each model what its passport says, by field.
@@ -102,7 +102,11 @@ def _page(summary: RunSummary) -> str:
     tiles.append(("time", clock(summary.seconds)))
     sections = [
         _accounting(summary.sources),
-        *(_source(source, one) for source, one in zip(summary.sources, seen, strict=True) if source.accounting.inferred),
+        *(
+            _source(source, one)
+            for source, one in zip(summary.sources, seen, strict=True)
+            if source.accounting.inferred
+        ),
         _speed(summary),
         *(_pairs("Model", model) for model in summary.models),
         _pairs("Settings", summary.settings),
@@ -245,7 +249,7 @@ def _speed(summary: RunSummary) -> str:
     parts = []
     if summary.stage_ms:
         rows = [(name, spent, f"{spent:.2f} ms") for name, spent in summary.stage_ms.items()]
-        about = "Busy milliseconds per frame. Stages work side by side, so they add up to more than the run took."
+        about = "Busy milliseconds per frame. Stages work side by side, so their sum is not what the run took."
         parts.append(
             f'<h3>Stages</h3><p class="note">{about}</p>'
             + charts.bars(
