@@ -17,7 +17,7 @@ _PALETTE = (
 
 
 def annotate(image: npt.NDArray[np.uint8], found: Detections) -> npt.NDArray[np.uint8]:
-    """A copy of an RGB picture with every detection drawn: all the boxes, then the labels, the surest choosing first."""
+    """A copy of an RGB picture with every detection drawn: all boxes, then labels, the surest choosing first."""
     import cv2
 
     canvas = np.ascontiguousarray(image).copy()
