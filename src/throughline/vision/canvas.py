@@ -1,0 +1,24 @@
+"""How large a picture to show a model whose input size is open: no larger than the frame's shape needs."""
+
+from __future__ import annotations
+
+from math import ceil
+
+from throughline.contracts.errors import InputError
+
+
+def canvas_for(frame: tuple[int, int], imgsz: int, stride: int, dynamic: bool) -> tuple[int, int]:
+    """Height and width of the smallest input, in whole strides, whose longer side is ``imgsz``.
+
+    A square where the model's axes are fixed to one. A wide frame in a rectangle costs
+    a little more than half of what it costs in the square, and is seen at the same scale.
+    """
+    if min(*frame, imgsz, stride) < 1:
+        raise InputError(f"cannot fit {frame} into {imgsz} by strides of {stride}", "each is at least one pixel")
+    longer = ceil(imgsz / stride) * stride
+    if not dynamic:
+        return longer, longer
+    scale = longer / max(frame)
+    # The letterbox rounds the scaled picture to whole pixels; the canvas holds that picture, no more.
+    height, width = (ceil(max(1, round(side * scale)) / stride) * stride for side in frame)
+    return height, width
