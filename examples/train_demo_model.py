@@ -23,6 +23,7 @@ from pathlib import Path
 
 import numpy as np
 import onnx
+import onnxruntime
 import torch
 from measure_demo_model import UNSEEN_STREETS, measure
 from safetensors.torch import save_file
@@ -265,6 +266,12 @@ def export(network: torch.nn.Module, path: Path) -> None:
     model.graph.name = "demo_detector"
     onnx.checker.check_model(model, full_check=True)
     path.write_bytes(model.SerializeToString())
+    images = torch.rand(3, 3, 128, 224)
+    with torch.no_grad():
+        expected = network(images).numpy()
+    answer = onnxruntime.InferenceSession(path).run(None, {"images": images.numpy()})[0]
+    if not np.allclose(answer, expected, rtol=1e-4, atol=1e-2):
+        raise SystemExit(f"the ONNX file is off by up to {np.abs(answer - expected).max()}, so nothing was written")
 
 
 def main() -> None:
