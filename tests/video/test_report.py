@@ -157,9 +157,18 @@ def test_the_numbers_are_those_of_the_data(page: Page, tmp_path: Path) -> None:
 def test_the_lines_pass_through_the_data(tmp_path: Path) -> None:
     record(tmp_path, 30)
     seen = Seen.read(tmp_path / "detections.jsonl")
-    points = [value for _, value in seen.rates(seen.names()) if value is not None]
+    points = [value for _, value in seen.rates(seen.names())]
     assert points == [index % 3 + 1 for index in range(30)]
     assert (seen.first, seen.last) == (0, pytest.approx(2.9))
+
+
+@pytest.mark.parametrize(("frames", "seconds"), [(1, 1.0), (2, 0.9), (7, 1.0)])
+def test_frames_that_are_far_apart_are_joined_by_a_line(tmp_path: Path, frames: int, seconds: float) -> None:
+    record(tmp_path / "clip", frames, labels=("car",), seconds=seconds)
+    page = Page(write_report(tmp_path, summary(tmp_path)))
+    drawn = [value for tag, name, value in page.attributes if (tag, name) == ("path", "d")]
+    assert drawn[0].count(",") == frames + 1, "one place a frame, and the last one twice so that one alone is a dot"
+    assert drawn[0].count("M") == 1
 
 
 @pytest.mark.parametrize("seconds", [0.1, 10.0, 1000.0])
@@ -168,7 +177,7 @@ def test_a_long_run_keeps_its_totals_in_as_many_bins(tmp_path: Path, seconds: fl
     seen = Seen.read(tmp_path / "detections.jsonl")
     points = seen.rates(seen.names())
     assert 120 <= len(points) <= 240
-    assert all(1 <= value <= 3 for _, value in points if value is not None)
+    assert all(1 <= value <= 3 for _, value in points)
     assert seen.detections.total() == 1200
     assert seen.last == pytest.approx(599 * seconds)
 

@@ -15,8 +15,8 @@ _ROW = 22
 COLOURS = 8
 """The page defines this many colours, ``--c0`` and on."""
 
-Points = Sequence[tuple[float, float | None]]
-"""Places on a line; None breaks it."""
+Points = Sequence[tuple[float, float]]
+"""Times and values, in order."""
 
 
 def clock(seconds: float) -> str:
@@ -37,7 +37,7 @@ def lines(
 ) -> str:
     """Lines over time, coloured in their order, with stretches of time shaded behind them."""
     height, bottom, top = 220, 26, 10
-    steps = _steps(max((value for points in series.values() for _, value in points if value is not None), default=0))
+    steps = _steps(max((value for points in series.values() for _, value in points), default=0))
     high, low = top, height - bottom
 
     def y(value: float) -> float:
@@ -55,15 +55,9 @@ def lines(
             f"<title>gap from {clock(start)} to {clock(end)}</title></rect>"
         )
     for number, (name, points) in enumerate(series.items()):
-        path, pen = [], "M"
-        for at, value in points:
-            if value is None:
-                pen = "M"
-                continue
-            path.append(f"{pen}{_x(at, span):.1f},{y(value):.1f}")
-            pen = "L"
+        places = [f"{_x(at, span):.1f},{y(value):.1f}" for at, value in points]
         marks.append(
-            f'<path class="line" style="stroke:var(--c{number % COLOURS})" d="{" ".join(path)}">'
+            f'<path class="line" style="stroke:var(--c{number % COLOURS})" d="M{" L".join(places + places[-1:])}">'
             f"<title>{escape(name)}</title></path>"
         )
     return _svg(title, about, height, marks + _time_axis(span, low))

@@ -65,11 +65,11 @@ class Seen:
         """How many objects of these classes there were in a frame, on average, along the time."""
         return [
             (
-                self.first + (slot + 0.5) * self._width,
-                sum(self._counts[name][slot] for name in names) / frames if frames else None,
+                min(self.first + (slot + 0.5) * self._width, self.last),
+                sum(self._counts[name][slot] for name in names) / frames,
             )
             for slot, frames in enumerate(self._frames)
-            if self.first + slot * self._width <= self.last
+            if frames
         ]
 
 

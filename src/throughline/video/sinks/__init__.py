@@ -17,7 +17,7 @@ SINKS = Family("sink", "throughline.video.sinks")
 
 @contextmanager
 def in_one_part(sink: Sink) -> Iterator[Sink]:
-    """For who keeps no journal: the result is there when the block ends well, and nothing when it does not."""
+    """For who keeps no journal: the result is there when the block ends well, and no half of it when it does not."""
     try:
         yield sink
         sink.commit(0)

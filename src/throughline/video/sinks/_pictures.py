@@ -26,7 +26,7 @@ class Archive:
     """The pictures of one part, by name."""
 
     def __init__(self, path: Path) -> None:
-        self._tar = tarfile.open(path, "w")  # noqa: SIM115 - open until the part is committed
+        self._tar = tarfile.open(path, "w:")  # noqa: SIM115 - open until the part is committed
 
     def add(self, name: str, data: bytes) -> None:
         """Put one picture in."""
@@ -43,7 +43,7 @@ def unpack(paths: Sequence[Path], draft: Path) -> None:
     """Every picture of these archives as a file in one folder."""
     draft.mkdir()
     for path in paths:
-        with tarfile.open(path, "r") as archive:
+        with tarfile.open(path, "r:") as archive:
             for entry in archive:
                 file = draft / entry.name
                 file.parent.mkdir(parents=True, exist_ok=True)
