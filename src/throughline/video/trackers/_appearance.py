@@ -15,29 +15,27 @@ LENGTH: Final = 128
 _DOWN: Final = 12
 _SPREAD_ACROSS: Final = np.linspace(-0.3, 0.3, _DOWN)
 _SPREAD_DOWN: Final = np.linspace(-0.45, 0.45, 2 * _DOWN)
+_HALF: Final = np.repeat((0, LENGTH // 2), _DOWN)[:, None]
 _LEVEL: Final = np.minimum(np.sqrt(np.arange(256)) / 4, 3).astype(np.intp)
 """Four levels a channel, finer in the dark, where most of what cameras see at night lies."""
 
 Look = npt.NDArray[np.uint8]
 
 
-def look_of(image: npt.NDArray[np.uint8], box: npt.NDArray[np.float64]) -> Look:
-    """Describe what is in a centred box: 255 times the square root of each bin's share; zeros where nothing is."""
+def looks_of(image: npt.NDArray[np.uint8], boxes: npt.NDArray[np.float64]) -> Look:
+    """Describe what is in each centred box: 255 times the root of each bin's share; zeros where nothing is."""
     height, width = image.shape[:2]
-    x, y, wide, high = box
-    columns = (x + wide * _SPREAD_ACROSS).astype(np.intp)
-    rows = (y + high * _SPREAD_DOWN).astype(np.intp)
-    columns = columns[(columns >= 0) & (columns < width)]
-    inside = (rows >= 0) & (rows < height)
-    half = np.repeat((0, 64), _DOWN)[inside]
-    rows = rows[inside]
-    if not len(rows) or not len(columns):
-        return np.zeros(LENGTH, np.uint8)
-    level = _LEVEL[image[np.ix_(rows, columns)]]
-    bins = level[..., 0] * 16 + level[..., 1] * 4 + level[..., 2] + half[:, None]
-    counts = np.bincount(bins.ravel(), minlength=LENGTH)
-    look: Look = (255 * np.sqrt(counts / counts.sum())).astype(np.uint8)
-    return look
+    across = np.floor(boxes[:, :1] + boxes[:, 2:3] * _SPREAD_ACROSS)
+    down = np.floor(boxes[:, 1:2] + boxes[:, 3:] * _SPREAD_DOWN)
+    visible = ((down >= 0) & (down < height))[:, :, None] & ((across >= 0) & (across < width))[:, None]
+    columns = np.clip(across, 0, width - 1).astype(np.intp)
+    rows = np.clip(down, 0, height - 1).astype(np.intp)
+    level = _LEVEL[image[rows[:, :, None], columns[:, None]]]
+    bins = level[..., 0] * 16 + level[..., 1] * 4 + level[..., 2] + _HALF
+    bins += (np.arange(len(boxes)) * LENGTH)[:, None, None]
+    counts = np.bincount(bins[visible], minlength=len(boxes) * LENGTH).reshape(-1, LENGTH)
+    looks: Look = (255 * np.sqrt(counts / np.maximum(counts.sum(axis=1, keepdims=True), 1))).astype(np.uint8)
+    return looks
 
 
 def difference(first: Look, second: Look) -> npt.NDArray[np.float64]:

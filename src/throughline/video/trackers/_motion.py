@@ -20,8 +20,10 @@ _MEASURED: Final = np.array((0.05, 0.05, 0.08, 0.08))
 """Standard deviation of a detector's box, in sizes."""
 _SPEED: Final = np.array((1.6, 0.6, 0.3, 0.3))
 """How fast something new may move and grow, in sizes per second."""
-_PUSH: Final = np.array((0.7, 0.5, 0.5, 0.5))
+_PUSH: Final = np.array((0.35, 0.35, 0.5, 0.5))
 """How much velocities wander, in sizes per second and root second."""
+_FADE: Final = np.array((8.0, 8.0, 0.5, 0.5))
+"""Seconds in which a velocity fades: what walks goes on walking; what is being hidden does not shrink to nothing."""
 _TAIL: Final = 4.0
 """Degrees of freedom of the error: boxes are often a little off, and sometimes, half hidden, far off."""
 
@@ -32,14 +34,13 @@ def centred(xyxy: npt.NDArray[np.float32]) -> Floats:
     return np.hstack(((corners[:, :2] + corners[:, 2:]) / 2, corners[:, 2:] - corners[:, :2]))
 
 
-def overlap(first: Floats, second: Floats) -> Floats:
-    """Intersection over union of every centred box with every other."""
+def overlap(first: Floats, second: Floats) -> tuple[Floats, Floats]:
+    """For every centred box and every other: intersection over union, and over the smaller of the two."""
     low = np.maximum((first[:, :2] - first[:, 2:] / 2)[:, None], (second[:, :2] - second[:, 2:] / 2)[None])
     high = np.minimum((first[:, :2] + first[:, 2:] / 2)[:, None], (second[:, :2] + second[:, 2:] / 2)[None])
     common = np.maximum(high - low, 0).prod(axis=2)
-    union = first[:, 2:].prod(axis=1)[:, None] + second[:, 2:].prod(axis=1)[None] - common
-    share: Floats = np.divide(common, union, out=np.zeros_like(common), where=union > 0)
-    return share
+    areas = first[:, 2:].prod(axis=1)[:, None], second[:, 2:].prod(axis=1)[None]
+    return common / (areas[0] + areas[1] - common), common / np.minimum(*areas)
 
 
 @final
@@ -68,20 +69,24 @@ class Motion:
     def predict(self, seconds: float) -> None:
         """Let time pass."""
         noise = (_PUSH * _size(self.place)) ** 2
-        self.place += self.velocity * seconds
+        left = np.exp(-seconds / _FADE)
+        way = _FADE * (1 - left)
+        self.place += self.velocity * way
         np.maximum(self.place[:, 2:], 1.0, out=self.place[:, 2:])
-        self.place_variance += (
-            2 * seconds * self.covariance + seconds**2 * self.velocity_variance + noise * seconds**3 / 3
-        )
-        self.covariance += seconds * self.velocity_variance + noise * seconds**2 / 2
+        self.place_variance += 2 * way * self.covariance + way**2 * self.velocity_variance + noise * seconds**3 / 3
+        self.covariance += way * self.velocity_variance
+        self.covariance *= left
+        self.covariance += noise * seconds**2 / 2
+        self.velocity *= left
+        self.velocity_variance *= left**2
         self.velocity_variance += noise * seconds
 
-    def surprise(self, boxes: Floats) -> Floats:
-        """How unlikely it is that each of these boxes is where each prediction went; 0 for the expected exactly."""
-        size = _size(self.place)
-        measured = (_MEASURED * size) ** 2
-        expected = self.place_variance + measured
-        strange = (boxes[None] - self.place[:, None]) ** 2 / expected[:, None]
+    def surprise(self, rows: npt.NDArray[np.intp], boxes: Floats) -> Floats:
+        """How unlikely it is that each of these boxes is where each of these rows went; 0 for the expected exactly."""
+        place = self.place[rows]
+        measured = (_MEASURED * _size(place)) ** 2
+        expected = self.place_variance[rows] + measured
+        strange = (boxes[None] - place[:, None]) ** 2 / expected[:, None]
         vague = np.log(expected / measured).sum(axis=1) / 2
         surprise: Floats = (_TAIL + 1) / 2 * np.log1p(strange / _TAIL).sum(axis=2) + vague[:, None]
         return surprise

@@ -13,6 +13,8 @@ from throughline.contracts.errors import Unavailable
 from throughline.contracts.frames import Frame
 
 NEEDS: Final = ("trackers", "supervision", "scipy")
+LIBRARY_FPS: Final = 30
+"""The library counts how long to wait for a lost object in frames of this rate, whatever the true one."""
 _ROW: Final = "throughline_row"
 
 

@@ -3,14 +3,23 @@
 from __future__ import annotations
 
 from throughline.plugins import Plugin
-from throughline.video.trackers._roboflow import NEEDS, Borrowed
+from throughline.video.trackers._roboflow import LIBRARY_FPS, NEEDS, Borrowed
 
 
-def make(*, frame_rate: float = 30.0) -> Borrowed:
-    """A ByteTrack for frames that come about this often a second."""
+def make(*, frame_rate: float = 30.0, confidence: float = 0.5, memory: float = 4.0) -> Borrowed:
+    """A ByteTrack that works best at this frame rate.
+
+    Boxes below ``confidence`` begin no track; a track that is not seen is kept for ``memory`` seconds.
+    """
     from trackers import ByteTrackTracker
 
-    return Borrowed("bytetrack", ByteTrackTracker(frame_rate=frame_rate))
+    tracker = ByteTrackTracker(
+        frame_rate=frame_rate,
+        lost_track_buffer=round(memory * LIBRARY_FPS),
+        track_activation_threshold=confidence,
+        high_conf_det_threshold=confidence,
+    )
+    return Borrowed("bytetrack", tracker)
 
 
 PLUGIN = Plugin(make=make, summary="overlap, in two rounds (ByteTrack)", needs=NEEDS, extra="track")

@@ -20,7 +20,7 @@ from throughline.contracts.detections import Detections
 from throughline.contracts.errors import InputError
 from throughline.contracts.frames import Frame
 from throughline.plugins import Plugin
-from throughline.video.trackers._appearance import LENGTH, difference, look_of
+from throughline.video.trackers._appearance import LENGTH, difference, looks_of
 from throughline.video.trackers._assignment import pair
 from throughline.video.trackers._motion import Motion, centred, overlap
 
@@ -36,7 +36,11 @@ _AWAY: Final = 0.5
 """After so many seconds out of sight, a return needs a look."""
 _OVERLAP: Final = 2.0
 """What it costs a box to overlap its prediction in nothing."""
-_LOOKS: Final = 12.0
+_STALE: Final = 0.7
+"""What it costs a track to have been out of sight, a second."""
+_APART: Final = 0.7
+"""How much of the smaller of two boxes may lie outside the other if they are to be one object, partly hidden."""
+_LOOKS: Final = 24.0
 """What it costs to look like somebody else entirely rather than the same."""
 
 Rows = npt.NDArray[np.intp]
@@ -100,7 +104,7 @@ class HybridTracker:
         reach: how unlikely a continuation may be before a new object is the better explanation.
     """
 
-    def __init__(self, *, confidence: float = 0.5, memory: float = 2.0, reach: float = 14.0) -> None:
+    def __init__(self, *, confidence: float = 0.5, memory: float = 4.0, reach: float = 17.0) -> None:
         for name, value, low, high in (("confidence", confidence, 0, 1), ("memory", memory, 0, 600)):
             if not low <= value <= high:
                 raise InputError(
@@ -110,7 +114,7 @@ class HybridTracker:
             raise InputError(f"reach is {reach}; it must be above 0", "leave it out, or give a number like 14")
         self._confidence, self._memory, self._reach = confidence, memory, reach
         self._next = 1
-        self._now = 0.0
+        self._now = self._before = 0.0
         self._tracks = _nothing()
 
     def update(self, found: Detections, frame: Frame | None = None) -> Detections:
@@ -123,9 +127,8 @@ class HybridTracker:
         boxes = centred(found.xyxy)
         usable = np.isfinite(boxes).all(axis=1) & (boxes[:, 2:] > 0).all(axis=1) & np.isfinite(found.confidence)
         self._tracks.motion.predict(max(0.0, now - self._now))
-        self._now = now
-        patience = np.where(self._tracks.identity > 0, self._memory, min(self._memory, _TRIAL))
-        self._tracks = self._tracks.keep(now - self._tracks.seen <= patience)
+        self._before, self._now = self._now, now
+        self._forget(frame)
 
         track_of = np.full(len(found), -1)
         free = np.ones(len(self._tracks), bool)
@@ -137,6 +140,11 @@ class HybridTracker:
             track_of[columns[j]] = rows[i]
             free[rows[i]] = False
 
+        columns = np.nonzero(usable & sure & (track_of < 0))[0]
+        rows = np.nonzero(free & (now - self._tracks.seen < _AWAY))[0]
+        i, j = self._partly(rows, boxes[columns], found.class_id[columns])
+        track_of[columns[j]] = rows[i]
+
         matched = np.nonzero(track_of >= 0)[0]
         rows = track_of[matched]
         self._tracks.motion.correct(rows, boxes[matched])
@@ -145,10 +153,10 @@ class HybridTracker:
         self._name(rows[again])
 
         fresh = np.nonzero(usable & sure & (track_of < 0))[0]
-        first = len(self._tracks)
-        self._tracks = self._tracks.plus(_Tracks.of(boxes[fresh], found.class_id[fresh], now))
-        track_of[fresh] = first + np.arange(len(fresh))
-        self._name(track_of[fresh[found.confidence[fresh] >= _CONVINCED]])
+        if len(fresh):
+            track_of[fresh] = len(self._tracks) + np.arange(len(fresh))
+            self._tracks = self._tracks.plus(_Tracks.of(boxes[fresh], found.class_id[fresh], now))
+            self._name(track_of[fresh[found.confidence[fresh] >= _CONVINCED]])
         if frame is not None:
             self._remember(track_of, boxes, sure, frame)
         identity = np.where(track_of >= 0, self._tracks.identity[track_of], 0) if len(self._tracks) else track_of * 0
@@ -184,6 +192,19 @@ class HybridTracker:
             Motion(*columns),
         )
         self._next, self._now = state["next"], state["now"]
+        self._before = self._now
+
+    def _forget(self, frame: Frame | None) -> None:
+        """Drop what has not been seen for too long, and what has walked out of the picture."""
+        unseen = self._now - self._tracks.seen
+        patience = np.where(self._tracks.identity > 0, self._memory, min(self._memory, _TRIAL))
+        kept = unseen <= patience
+        if frame is not None:
+            place = self._tracks.motion.place[:, :2]
+            inside = ((place > 0) & (place < frame.image.shape[1::-1])).all(axis=1)
+            kept &= inside | (self._tracks.seen == self._before)
+        if not kept.all():
+            self._tracks = self._tracks.keep(kept)
 
     def _pair(
         self, rows: Rows, boxes: npt.NDArray[np.float64], class_id: npt.NDArray[np.int64], frame: Frame | None
@@ -192,8 +213,8 @@ class HybridTracker:
         if not len(rows) or not len(boxes):
             return np.empty(0, np.intp), np.empty(0, np.intp)
         tracks = self._tracks
-        motion = Motion(*(column[rows] for column in tracks.motion.columns()))
-        cost = motion.surprise(boxes) + _OVERLAP * (1 - overlap(motion.place, boxes))
+        cost = tracks.motion.surprise(rows, boxes) + _OVERLAP * (1 - overlap(tracks.motion.place[rows], boxes)[0])
+        cost += _STALE * (self._before - tracks.seen[rows])[:, None]
         cost[tracks.class_id[rows][:, None] != class_id[None]] = np.inf
         if frame is not None:
             lost = self._now - tracks.seen[rows] > _AWAY
@@ -201,10 +222,18 @@ class HybridTracker:
             i, j = np.nonzero(doubtful)
             if len(i):
                 asked, place = np.unique(j, return_inverse=True)
-                looks = np.array([look_of(frame.image, boxes[column]) for column in asked])
+                looks = looks_of(frame.image, boxes[asked])
                 apart = difference(tracks.look[rows], looks)
                 cost[i, j] += _LOOKS * (apart[i, place] - 0.5)
         return pair(cost, self._reach)
+
+    def _partly(self, rows: Rows, boxes: npt.NDArray[np.float64], class_id: npt.NDArray[np.int64]) -> tuple[Rows, Rows]:
+        """Which of these boxes is what can be seen of one of these tracks, or the whole of what was half hidden."""
+        if not len(rows) or not len(boxes):
+            return np.empty(0, np.intp), np.empty(0, np.intp)
+        cost = 1 - overlap(self._tracks.motion.place[rows], boxes)[1]
+        cost[self._tracks.class_id[rows][:, None] != class_id[None]] = np.inf
+        return pair(cost, _APART)
 
     def _name(self, rows: Rows) -> None:
         """Give each of these tracks the next number."""
@@ -217,8 +246,8 @@ class HybridTracker:
         """Look at whoever has not been looked at yet."""
         candidates = np.nonzero((track_of >= 0) & sure)[0]
         wanting = candidates[~self._tracks.look[track_of[candidates]].any(axis=1)]
-        for column in wanting:
-            self._tracks.look[track_of[column]] = look_of(frame.image, boxes[column])
+        if len(wanting):
+            self._tracks.look[track_of[wanting]] = looks_of(frame.image, boxes[wanting])
 
 
 def _doubtful(cost: npt.NDArray[np.float64], reach: float, lost: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
