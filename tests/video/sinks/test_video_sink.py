@@ -86,6 +86,16 @@ def test_the_video_lasts_to_the_end_of_its_last_frame(tmp_path: Path) -> None:
         assert stream.average_rate == 25
 
 
+@pytest.mark.parametrize("colour", [(30, 200, 60), (20, 40, 220), (250, 250, 250)])
+def test_colours_are_kept_and_players_are_told_how(tmp_path: Path, colour: tuple[int, int, int]) -> None:
+    frames = [Frame(index, index / 25, np.full((64, 96, 3), colour, np.uint8), "test") for index in range(2)]
+    (path,) = write(tmp_path, frames)
+    with av.open(str(path)) as file:
+        frame = next(file.decode(video=0))
+        assert (frame.colorspace, frame.color_range) == (1, 1), "BT.709, limited"
+        assert abs(frame.to_ndarray(format="rgb24")[60, 90].astype(int) - colour).max() < 5
+
+
 def test_each_part_begins_with_a_key_frame_so_that_players_can_seek(tmp_path: Path) -> None:
     (path,) = write(tmp_path, map(picture, range(10)), part=5)
     with av.open(str(path)) as file:
@@ -136,6 +146,8 @@ def test_the_sound_is_copied_and_stays_with_its_frames(tmp_path: Path, made: str
     source = sound_file(tmp_path / made, codec, 1.0)
     (path,) = write(tmp_path / "run", map(picture, range(20)), sound=source)  # 0.8 of its 1.0 seconds
     assert path.name == written
+    (again,) = write(tmp_path / "again", map(picture, range(20)), sound=source)
+    assert path.read_bytes() == again.read_bytes(), "no random number, no date"
     given, got = dict(heard(source)), heard(path)
     by_data = {data: at for at, data in given.items()}
     assert 0.75 < max(at for at, _ in got) < 0.8, "it ends with the pictures"

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
 _CLOCK = Fraction(1, 90_000)
 _THREADS = 4
+_BT709 = 1
 _MP4_SOUND = {"aac", "ac3", "alac", "eac3", "mp2", "mp3", "opus"}
 
 
@@ -52,7 +53,8 @@ class VideoSink:
         """Draw and encode one frame."""
         import av
 
-        picture = av.VideoFrame.from_ndarray(_fitted(annotate(frame.image, found), self._size), format="rgb24")
+        drawn = av.VideoFrame.from_ndarray(_fitted(annotate(frame.image, found), self._size), format="rgb24")
+        picture = drawn.reformat(format="yuv420p", dst_colorspace="ITU709")
         self._last = max(round(frame.seconds / _CLOCK), self._last + 1)  # two frames never share one time
         picture.pts, picture.time_base = self._last, _CLOCK
         with self._parts.writing():
@@ -93,6 +95,9 @@ class VideoSink:
         self._stream.height, self._stream.width = self._size
         self._stream.pix_fmt = "yuv420p"
         self._stream.time_base = self._stream.codec_context.time_base = _CLOCK
+        context = self._stream.codec_context
+        context.colorspace = context.color_primaries = context.color_trc = _BT709
+        context.color_range = 1  # said outright, because players guess by the size of the picture
         self._stream.codec_context.thread_count = _THREADS
         if encoder == "libx264":
             # without B-frames every packet's time is its frame's, so parts meet without overlapping
