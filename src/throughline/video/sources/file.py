@@ -35,6 +35,8 @@ if TYPE_CHECKING:
 
 _MOST_ERRORS_IN_A_ROW = 16
 _WORTH_SEEKING = 64
+_WAITS_TO_JUDGE_BY = 8
+_JUMP = "the clock jumps"
 _EXACT_CLOCK = "mov"
 """The container whose index holds every picture's length, so that a long wait is no loss."""
 
@@ -224,6 +226,7 @@ class _Reading:
     _seconds: float | None = None
     _steps: deque[float] = field(default_factory=lambda: deque(maxlen=32))
     _trouble: str = ""
+    _early: list[tuple[float, float, float]] = field(default_factory=list)
     _reached: float = 0.0
     _stopped: bool = False
 
@@ -319,6 +322,8 @@ class _Reading:
             self._trouble = self._trouble or "its data is damaged"
         if shows(packet):
             self._count.packet(packet.pts)
+        elif packet.is_discard and self.first_number is not None:
+            self._exact = False  # an index that takes pictures out of the middle may be a damaged one
 
     def _time_of(self, pts: int | None, number: int) -> float:
         if pts is not None and self._zero is None:
@@ -338,29 +343,44 @@ class _Reading:
         if lost or self._trouble:
             what = f"{lost} frame{'s' * (lost != 1)} missing" if lost else "damaged"
             self._add(before, seconds, f"{what}: {self._trouble}" if self._trouble else what)
+        elif self._seconds is not None and len(self._steps) < _WAITS_TO_JUDGE_BY:
+            self._early.append((self._seconds, seconds, seconds - self._seconds))
         elif self._seconds is not None and self._jumps(seconds - self._seconds):
-            self._add(before, seconds, "the clock jumps")
+            self._add(before, seconds, _JUMP)
         elif self._seconds is None and self._from is None and seconds > max(1.0, 10 * self._step):
             self._add(0.0, seconds, "the beginning is missing")
         if self._seconds is not None:
             self._steps.append(seconds - self._seconds)
+            if len(self._steps) == _WAITS_TO_JUDGE_BY:
+                self._judge_the_beginning()
         self._trouble = ""
 
     def _typical(self) -> float:
         return statistics.median(self._steps) if self._steps else self._step
 
     def _jumps(self, step: float) -> bool:
-        if self._exact or len(self._steps) < 3:
-            return step > max(10.0, 100 * self._step) and not self._exact
+        """Whether so long a wait means that packets are missing, by the waits seen so far."""
+        if self._exact or not self._steps:
+            return False
         typical = self._typical()
-        steady = max(self._steps) - min(self._steps) < 0.25 * typical
-        return step > (1.75 * typical if steady else max(1.0, 10 * typical))
+        alike = sum(abs(one - typical) < 0.25 * typical for one in self._steps)
+        return step > (1.75 * typical if alike >= 0.75 * len(self._steps) else max(1.0, 10 * typical))
+
+    def _judge_the_beginning(self) -> None:
+        """The first waits, held until enough others are known to judge them by."""
+        for before, seconds, step in self._early:
+            if not self._steps:
+                self._steps.append(self._step)
+            if self._jumps(step):
+                self._add(before, seconds, _JUMP)
+        self._early.clear()
 
     def _add(self, start: float, end: float, reason: str) -> None:
         self.gaps.append(Gap(round(start, 6), round(max(start, end), 6), reason))
 
     def _end(self) -> None:
         """Hold what came against what was declared."""
+        self._judge_the_beginning()
         ends = 0.0 if self._seconds is None else self._seconds + self._typical()
         declared, duration = self.stream.frames, self._declared_end()
         short = duration is not None and duration - self._reached > self._slack()
