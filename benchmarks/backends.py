@@ -57,7 +57,7 @@ def _sessions(folder: Path) -> dict[str, Session]:
 
     model = build().eval()
     model.load_state_dict(load_file(WEIGHTS))
-    example = torch.zeros(1, 3, 384, 640)
+    example = torch.zeros(2, 3, 384, 640)
     torch.jit.trace(model, example).save(folder / "detector.torchscript")
     size = {0: torch.export.Dim("batch", max=1024)}
     torch.export.save(torch.export.export(model, (example,), dynamic_shapes=(size,)), folder / "detector.pt2")

@@ -93,7 +93,7 @@ def inspect(
         imgsz: The input size: 640, or 384x640 (height x width).
         stride: The model's largest stride in pixels.
         licence: The licence of the weights.
-        class_: The code that builds a state dict's network, as package.module:factory: says whether the weights fit it.
+        class_: What builds a state dict's network (package.module:factory); says whether the weights fit it.
         trust: Vouch for this file, so that this machine opens it even if it is a program.
     """
     given = Given(task, _read_labels(labels), decoder, _read_size(imgsz), stride, licence)
