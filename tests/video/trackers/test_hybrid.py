@@ -155,7 +155,7 @@ def test_frames_in_which_nothing_is_found() -> None:
 
 def test_boxes_that_are_none_are_left_out() -> None:
     tracker = HybridTracker()
-    bad = [(np.nan, 0, 10, 10), (0, 0, np.inf, 10), (50, 50, 50, 80), (80, 80, 60, 60)]
+    bad = [(np.nan, 0, 10, 10), (0, 0, np.inf, 10), (-np.inf, 0, np.inf, 10), (50, 50, 50, 80), (80, 80, 60, 60)]
     for frame in range(5):
         found = tracker.update(boxes([*bad, walker(100)]), at(frame / 30))
         assert ids(found) == [1]
@@ -165,7 +165,11 @@ def test_boxes_that_are_none_are_left_out() -> None:
 def test_boxes_wholly_outside_the_picture_are_survived() -> None:
     tracker = HybridTracker()
     for frame in range(3):
-        assert ids(tracker.update(boxes([walker(-500), walker(9000)]), at(frame / 30))) == [1, 2]
+        assert ids(tracker.update(boxes([walker(-500), walker(9000), (-3e38, -3e38, 3e38, 3e38)]), at(frame / 30))) == [
+            1,
+            2,
+            3,
+        ]
 
 
 def test_numbers_are_not_given_out_twice_after_a_reset() -> None:
@@ -177,8 +181,10 @@ def test_numbers_are_not_given_out_twice_after_a_reset() -> None:
 
 def test_a_clock_that_stands_still_or_goes_back_breaks_nothing() -> None:
     tracker = HybridTracker()
-    for seconds in (1.0, 1.0, 0.5, 1.0, 1.1):
+    for seconds in (100.0, 100.0, 0.5, 0.5, 1.0, 1.1):
         assert ids(tracker.update(boxes([walker(100)]), at(seconds))) == [1]
+    tracker.update(Detections.empty(), at(20.0))
+    assert ids(tracker.update(boxes([walker(100)]), at(20.1))) == [2]
 
 
 def test_it_works_without_frames() -> None:

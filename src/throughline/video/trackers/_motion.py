@@ -88,7 +88,7 @@ class Motion:
         expected = self.place_variance[rows] + measured
         strange = (boxes[None] - place[:, None]) ** 2 / expected[:, None]
         vague = np.log(expected / measured).sum(axis=1) / 2
-        surprise: Floats = (_TAIL + 1) / 2 * np.log1p(strange / _TAIL).sum(axis=2) + vague[:, None]
+        surprise: Floats = (_TAIL + 1) / 2 * np.log((1 + strange / _TAIL).prod(axis=2)) + vague[:, None]
         return surprise
 
     def correct(self, rows: npt.NDArray[np.intp], boxes: Floats) -> None:

@@ -124,8 +124,9 @@ class HybridTracker:
         Boxes that are not finite or have no area are left out.
         """
         now = self._now + _STEP if frame is None else frame.seconds
-        boxes = centred(found.xyxy)
-        usable = np.isfinite(boxes).all(axis=1) & (boxes[:, 2:] > 0).all(axis=1) & np.isfinite(found.confidence)
+        whole = np.isfinite(found.xyxy).all(axis=1) & np.isfinite(found.confidence)
+        boxes = centred(np.where(whole[:, None], found.xyxy, 0))
+        usable = whole & (boxes[:, 2] > 0) & (boxes[:, 3] > 0)
         self._tracks.motion.predict(max(0.0, now - self._now))
         self._before, self._now = self._now, now
         self._forget(frame)
@@ -196,6 +197,7 @@ class HybridTracker:
 
     def _forget(self, frame: Frame | None) -> None:
         """Drop what has not been seen for too long, and what has walked out of the picture."""
+        np.minimum(self._tracks.seen, self._now, out=self._tracks.seen)  # should the clock have gone back
         unseen = self._now - self._tracks.seen
         patience = np.where(self._tracks.identity > 0, self._memory, min(self._memory, _TRIAL))
         kept = unseen <= patience
@@ -218,8 +220,7 @@ class HybridTracker:
         cost[tracks.class_id[rows][:, None] != class_id[None]] = np.inf
         if frame is not None:
             lost = self._now - tracks.seen[rows] > _AWAY
-            doubtful = _doubtful(cost, self._reach, lost)
-            i, j = np.nonzero(doubtful)
+            i, j = np.nonzero(_doubtful(cost, self._reach, lost))
             if len(i):
                 asked, place = np.unique(j, return_inverse=True)
                 looks = looks_of(frame.image, boxes[asked])
@@ -252,14 +253,11 @@ class HybridTracker:
 
 def _doubtful(cost: npt.NDArray[np.float64], reach: float, lost: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
     """The pairs that motion cannot settle: as good as another of their track or box, or long after the last sight."""
-    possible = cost < reach + _DECIDED
-    close = np.zeros_like(possible)
-    for axis in (0, 1):
-        if cost.shape[axis] > 1:
-            best, second = np.partition(cost, 1, axis=axis).take((0, 1), axis=axis).swapaxes(0, axis)
-            tied = second < np.minimum(best, reach) + _DECIDED
-            close |= np.expand_dims(tied, axis) & (cost < np.expand_dims(best, axis) + _DECIDED)
-    return possible & (close | lost[:, None])
+    of_track = np.minimum(cost.min(axis=1), reach)[:, None] + _DECIDED
+    of_box = np.minimum(cost.min(axis=0), reach)[None] + _DECIDED
+    near_track, near_box = cost < of_track, cost < of_box
+    tied = near_track & (near_track.sum(axis=1) > 1)[:, None] | near_box & (near_box.sum(axis=0) > 1)[None]
+    return tied | (cost < reach + _DECIDED) & lost[:, None]
 
 
 def _nothing() -> _Tracks:
