@@ -36,6 +36,8 @@ _AWAY: Final = 0.5
 """After so many seconds out of sight, a return needs a look."""
 _OVERLAP: Final = 2.0
 """What it costs a box to overlap its prediction in nothing."""
+_FREE: Final = 0.1
+"""How much of a box may be shared with another before what is seen there may be the other."""
 _STALE: Final = 0.7
 """What it costs a track to have been out of sight, a second."""
 _APART: Final = 0.7
@@ -244,9 +246,13 @@ class HybridTracker:
     def _remember(
         self, track_of: Rows, boxes: npt.NDArray[np.float64], sure: npt.NDArray[np.bool_], frame: Frame
     ) -> None:
-        """Look at whoever has not been looked at yet."""
+        """Look at whoever is new and, once a second, again at whoever stands free."""
         candidates = np.nonzero((track_of >= 0) & sure)[0]
-        wanting = candidates[~self._tracks.look[track_of[candidates]].any(axis=1)]
+        wanted = ~self._tracks.look[track_of[candidates]].any(axis=1)
+        if np.floor(self._now) != np.floor(self._before):
+            in_front = overlap(boxes[candidates], boxes[candidates])[1] > _FREE
+            wanted |= in_front.sum(axis=1) == 1  # itself
+        wanting = candidates[wanted]
         if len(wanting):
             self._tracks.look[track_of[wanting]] = looks_of(frame.image, boxes[wanting])
 
@@ -257,7 +263,8 @@ def _doubtful(cost: npt.NDArray[np.float64], reach: float, lost: npt.NDArray[np.
     of_box = np.minimum(cost.min(axis=0), reach)[None] + _DECIDED
     near_track, near_box = cost < of_track, cost < of_box
     tied = near_track & (near_track.sum(axis=1) > 1)[:, None] | near_box & (near_box.sum(axis=0) > 1)[None]
-    return tied | (cost < reach + _DECIDED) & lost[:, None]
+    doubtful: npt.NDArray[np.bool_] = tied | (cost < reach + _DECIDED) & lost[:, None]
+    return doubtful
 
 
 def _nothing() -> _Tracks:
