@@ -29,7 +29,9 @@ def pair(cost: npt.NDArray[np.float64], limit: float) -> Pairs:
     if len(open_rows):
         open_columns = np.nonzero(possible[open_rows].any(axis=0))[0]
         block = gain[np.ix_(open_rows, open_columns)]
-        i, j = assign(-block) if len(open_rows) <= len(open_columns) else assign(-block.T)[::-1]
+        i, j = np.arange(len(open_rows)), block.argmax(axis=1)
+        if len(np.unique(j)) < len(j):  # else everyone can have what is best for them
+            i, j = assign(-block) if len(open_rows) <= len(open_columns) else assign(-block.T)[::-1]
         made = block[i, j] > 0
         rows = np.concatenate((rows, open_rows[i[made]]))
         columns = np.concatenate((columns, open_columns[j[made]]))

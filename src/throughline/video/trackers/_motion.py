@@ -38,8 +38,9 @@ def overlap(first: Floats, second: Floats) -> tuple[Floats, Floats]:
     """For every centred box and every other: intersection over union, and over the smaller of the two."""
     low = np.maximum((first[:, :2] - first[:, 2:] / 2)[:, None], (second[:, :2] - second[:, 2:] / 2)[None])
     high = np.minimum((first[:, :2] + first[:, 2:] / 2)[:, None], (second[:, :2] + second[:, 2:] / 2)[None])
-    common = np.maximum(high - low, 0).prod(axis=2)
-    areas = first[:, 2:].prod(axis=1)[:, None], second[:, 2:].prod(axis=1)[None]
+    sides = np.maximum(high - low, 0)
+    common = sides[..., 0] * sides[..., 1]
+    areas = (first[:, 2] * first[:, 3])[:, None], (second[:, 2] * second[:, 3])[None]
     return common / (areas[0] + areas[1] - common), common / np.minimum(*areas)
 
 
