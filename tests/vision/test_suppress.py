@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -31,3 +32,18 @@ def test_it_is_what_the_plain_definition_gives(rows: list, iou: float, most: int
         if not beaten and len(expected) < most:
             expected.append(row)
     assert suppress(xyxy, confidence, classes, iou=iou, most=most).tolist() == expected
+
+
+@pytest.mark.parametrize("most", [5, 300, 3000])
+@pytest.mark.parametrize("iou", [0.3, 0.7])
+def test_many_more_boxes_than_are_compared_at_once(most: int, iou: float) -> None:
+    random = np.random.default_rng(most)
+    corner, size = random.uniform(0, 300, (700, 2)), random.uniform(20, 90, (700, 2))
+    xyxy = np.concatenate([corner, corner + size], axis=1).astype(np.float32)
+    confidence, classes = random.uniform(0, 1, 700).astype(np.float32), random.integers(0, 3, 700)
+    expected: list[int] = []
+    for row in np.argsort(-confidence, kind="stable").tolist():
+        if all(classes[row] != classes[best] or overlap(xyxy[row], xyxy[best]) <= iou for best in expected):
+            expected.append(row)
+    assert len(expected) > 150
+    assert suppress(xyxy, confidence, classes, iou=iou, most=most).tolist() == expected[:most]

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from math import ceil
-
 from throughline.contracts.errors import InputError
 
 
@@ -15,10 +13,9 @@ def canvas_for(frame: tuple[int, int], imgsz: int, stride: int, dynamic: bool) -
     """
     if min(*frame, imgsz, stride) < 1:
         raise InputError(f"cannot fit {frame} into {imgsz} by strides of {stride}", "each is at least one pixel")
-    longer = ceil(imgsz / stride) * stride
+    longer = -(-imgsz // stride) * stride
     if not dynamic:
         return longer, longer
-    scale = longer / max(frame)
-    # The letterbox rounds the scaled picture to whole pixels; the canvas holds that picture, no more.
-    height, width = (ceil(max(1, round(side * scale)) / stride) * stride for side in frame)
+    # In whole numbers, rounded up: a canvas a fraction too small would shrink the whole picture.
+    height, width = (-(-side * longer // (max(frame) * stride)) * stride for side in frame)
     return height, width

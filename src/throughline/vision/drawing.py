@@ -14,6 +14,7 @@ _PALETTE = (
     (86, 180, 233), (230, 159, 0), (0, 178, 128), (240, 228, 66),
     (213, 94, 0), (204, 121, 167), (120, 140, 255), (170, 220, 120),
 )  # fmt: skip
+_TINT = 0.4
 
 
 def annotate(image: npt.NDArray[np.uint8], found: Detections) -> npt.NDArray[np.uint8]:
@@ -28,6 +29,8 @@ def annotate(image: npt.NDArray[np.uint8], found: Detections) -> npt.NDArray[np.
     boxes = found.xyxy.round().astype(int).tolist()
     for row in reversed(surest_first):
         x1, y1, x2, y2 = boxes[row]
+        if found.mask is not None:
+            _fill(canvas, found.mask[row], boxes[row], _colour(found, row))
         cv2.rectangle(canvas, (x1, y1), (x2, y2), _colour(found, row), line, cv2.LINE_AA)
     taken: list[tuple[int, int, int, int]] = []
     for row in surest_first:
@@ -38,6 +41,16 @@ def annotate(image: npt.NDArray[np.uint8], found: Detections) -> npt.NDArray[np.
         x1, y1, _, y2 = boxes[row]
         _tag(canvas, text, (x1 - line // 2, y1, y2), _colour(found, row), font, size, taken)
     return canvas
+
+
+def _fill(
+    canvas: npt.NDArray[np.uint8], mask: npt.NDArray[np.bool_], box: list[int], colour: tuple[int, int, int]
+) -> None:
+    """Tint what the mask covers, so that the object still shows through. It lies within its box, give or take one."""
+    left, top, right, bottom = (max(0, side) for side in (box[0] - 1, box[1] - 1, box[2] + 1, box[3] + 1))
+    inside = mask[top:bottom, left:right]
+    region = canvas[top:bottom, left:right]
+    region[inside] = np.rint(region[inside] * (1 - _TINT) + np.array(colour) * _TINT)
 
 
 def _colour(found: Detections, row: int) -> tuple[int, int, int]:

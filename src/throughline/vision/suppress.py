@@ -1,8 +1,8 @@
 """Many boxes on one object become the best one: non-maximum suppression, class by class.
 
-Candidates are taken in blocks, best first. What is already kept strikes out of a
-whole block at once; only inside the block is there an order to follow. That is the
-plain definition, in a few dozen array operations instead of one per box.
+The candidates of a class are taken in blocks, best first. Only inside a block is there
+an order to follow; what is left of it then strikes out of all that follow at once. That
+is the plain definition, in a few array operations instead of one per box.
 """
 
 from __future__ import annotations
@@ -25,29 +25,32 @@ def suppress(
     """The rows to keep, best first: of two of one class that overlap by more than ``iou``, the better."""
     order = np.argsort(-confidence, kind="stable")[:_MOST_CANDIDATES]
     boxes, classes = xyxy[order].astype(np.float64), class_id[order]
-    alive, kept = np.arange(len(order)), np.empty(0, np.int64)
-    while len(alive) and len(kept) < most:
+    by_class = np.argsort(classes, kind="stable")
+    groups = np.split(by_class, np.flatnonzero(np.diff(classes[by_class])) + 1)
+    kept = np.concatenate([_of_one_class(boxes, group, iou, most) for group in groups])
+    return order[np.sort(kept)[:most]]
+
+
+def _of_one_class(
+    boxes: npt.NDArray[np.float64], alive: npt.NDArray[np.int64], iou: float, most: int
+) -> npt.NDArray[np.int64]:
+    """Of these rows, best first, the ones to keep, likewise."""
+    kept: list[npt.NDArray[np.int64]] = [alive[:0]]
+    while len(alive) and sum(map(len, kept)) < most:
         block, alive = alive[:_BLOCK], alive[_BLOCK:]
-        worse = np.triu(_too_close(boxes[block], classes[block], boxes[block], classes[block], iou), 1)
-        stands = np.ones(len(block), bool)
-        for better in np.flatnonzero(worse.any(axis=1)):
-            if stands[better]:
-                stands &= ~worse[better]
-        block = block[stands][: most - len(kept)]
-        kept = np.concatenate([kept, block])
-        if len(kept) < most and len(alive):
-            alive = alive[~_too_close(boxes[block], classes[block], boxes[alive], classes[alive], iou).any(axis=0)]
-    return order[kept]
+        worse = np.triu(_too_close(boxes[block], boxes[block], iou), 1)
+        # Struck out is what a standing better one strikes out. Each round settles at least one more from the front.
+        stands, before = ~worse.any(axis=0), np.ones(len(block), bool)
+        while (stands != before).any():
+            stands, before = ~worse[stands].any(axis=0), stands
+        kept.append(block[stands])
+        if len(alive):
+            alive = alive[~_too_close(boxes[block[stands]], boxes[alive], iou).any(axis=0)]
+    return np.concatenate(kept)
 
 
-def _too_close(
-    boxes: npt.NDArray[np.float64],
-    classes: npt.NDArray[np.int64],
-    others: npt.NDArray[np.float64],
-    their_classes: npt.NDArray[np.int64],
-    iou: float,
-) -> npt.NDArray[np.bool_]:
-    """For each box and each other: one class, and an overlap of more than ``iou``."""
+def _too_close(boxes: npt.NDArray[np.float64], others: npt.NDArray[np.float64], iou: float) -> npt.NDArray[np.bool_]:
+    """For each box and each other: whether they overlap by more than ``iou``."""
     x1, y1, x2, y2 = (side[:, None] for side in boxes.T)
     left, top, right, bottom = others.T
     shared = np.minimum(x2, right)
@@ -60,5 +63,4 @@ def _too_close(
     # Compared without dividing, so that boxes without area need no special case.
     union = ((x2 - x1) * (y2 - y1) + (right - left) * (bottom - top)) - shared
     close: npt.NDArray[np.bool_] = shared > iou * union
-    close &= classes[:, None] == their_classes
     return close
