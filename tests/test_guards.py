@@ -20,7 +20,7 @@ ROOT = Path(__file__).parents[1]
 PUBLIC = {
     "Artifact", "Check", "Config", "Detection", "Detections", "Frame", "InputError", "MissingExtra", "ModelRefused",
     "Passport", "PassportMismatch", "Predictor", "Session", "SettingsError", "TensorSpec", "ThroughlineError",
-    "Unavailable", "Verdict", "demo", "doctor", "inspect", "open_model", "read_artifact",
+    "Unavailable", "Verdict", "demo", "doctor", "inspect", "open_model", "read_artifact", "run",
 }  # fmt: skip
 
 

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from throughline.verbs.demo import demo
     from throughline.verbs.doctor import doctor
     from throughline.verbs.inspect import inspect
+    from throughline.verbs.run import run
 
 __version__ = "0.1.0"
 
@@ -51,13 +52,14 @@ _HOMES = {
     "verbs.demo": ("demo",),
     "verbs.doctor": ("doctor",),
     "verbs.inspect": ("inspect",),
+    "verbs.run": ("run",),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 
 __all__ = [
     "Artifact", "Check", "Config", "Detection", "Detections", "Frame", "InputError", "MissingExtra", "ModelRefused",
     "Passport", "PassportMismatch", "Predictor", "Session", "SettingsError", "TensorSpec", "ThroughlineError",
-    "Unavailable", "Verdict", "demo", "doctor", "inspect", "open_model", "read_artifact",
+    "Unavailable", "Verdict", "demo", "doctor", "inspect", "open_model", "read_artifact", "run",
 ]  # fmt: skip
 
 

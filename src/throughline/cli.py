@@ -16,6 +16,7 @@ from throughline.contracts.errors import InputError, ThroughlineError, nearest
 VERBS = {
     "inspect": "What a model file is, what it expects and returns, and whether it is safe to open",
     "doctor": "What this machine has, which backends work on it, and every setting with who set it",
+    "run": "A model over video: every frame accounted for, and nothing lost to a kill",
     "demo": "A street, a model and an annotated video in one command",
 }
 
@@ -24,9 +25,10 @@ COMMON = """\
   --debug    show the traceback of an error"""
 
 EXIT_CODES = """\
-  0  done                        5  model refused: unsafe, or its proof failed
-  1  a fault of Throughline's    6  this machine lacks what was asked for
-  2  wrong input or usage        130  interrupted"""
+  0  done                        4  a source failed, or could not be read to its end
+  1  a fault of Throughline's    5  model refused: unsafe, or its proof failed
+  2  wrong input or usage        6  this machine lacks what was asked for
+  3  done, with gaps             130  interrupted; a run can go on"""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -12,9 +12,9 @@ from throughline.video.plan import Plan, fingerprint, folder_names, new_folder
 
 PLAN = Plan(
     version="1", sources=("a.mp4", "rtsp://b"), model="m.onnx", model_sha256="ab", canvas=(384, 640), decoder="yolo",
-    tracker="hybrid", save=("jsonl",), labels=("cat", "chien élevé"), classes=None, imgsz=640, conf=0.1 + 0.2, iou=0.7,
-    max_det=300, vid_stride=1, start=None, end=2.5, max_frames=None, backend="auto", device="cpu", threads=0, batch=8,
-    trust=False,
+    tracker="hybrid", save=("jsonl",), labels=("cat", "chien élevé"), classes=None, imgsz=640, model_stride=32,
+    conf=0.1 + 0.2, iou=0.7, max_det=300, vid_stride=1, start=None, end=2.5, max_frames=None, backend="auto",
+    device="cpu", threads=0, batch=8, trust=False,
 )  # fmt: skip
 
 
@@ -45,9 +45,10 @@ def test_a_source_that_changed_has_another_fingerprint(tmp_path: Path) -> None:
         assert fingerprint(str(file)) != first
     file.write_bytes(bytes(3 * 2**20))
     assert fingerprint(str(file)) != first, "another time"
-    folder = fingerprint(str(tmp_path))
-    (tmp_path / "another").write_text("")
+    folder, pattern = fingerprint(str(tmp_path)), fingerprint(f"{tmp_path}/*.png")
+    (tmp_path / "another.png").write_text("")
     assert fingerprint(str(tmp_path)) != folder
+    assert fingerprint(f"{tmp_path}/*.png") != pattern
     assert fingerprint("rtsp://camera/1") == {"name": "rtsp://camera/1"}
 
 

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, final
+from dataclasses import dataclass, field
+from typing import final
 
 import numpy as np
 import numpy.typing as npt
 
-from throughline.contracts.artifacts import Array, Predictor
+from throughline.contracts.artifacts import Array, Artifact, Predictor
 from throughline.contracts.detections import Detections
+from throughline.contracts.errors import InputError, nearest
 from throughline.contracts.frames import Frame
 from throughline.vision.letterbox import Letterbox
+from throughline.vision.preprocess import PLAIN, Preprocess, normalise
 
 
 @final
@@ -29,6 +31,8 @@ class Detector:
         iou: two boxes that overlap more are one object.
         max_det: the most detections of one frame.
         classes: keep these class numbers only; all when None.
+        preprocess: how the model wants to see pictures.
+        feeds: what it takes besides pictures, by name: made from ``canvas`` and the batch's size.
     """
 
     predictor: Predictor
@@ -39,22 +43,38 @@ class Detector:
     iou: float = 0.7
     max_det: int = 300
     classes: tuple[int, ...] | None = None
+    preprocess: Preprocess = PLAIN
+    feeds: Mapping[str, Callable[[tuple[int, int], int], Array]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        unfed = [spec for spec in self.predictor.inputs[1:] if spec.name not in self.feeds]
+        if unfed:
+            raise InputError(
+                f"the model takes more than pictures: {', '.join(map(str, unfed))}",
+                "give the --decoder that knows what these are, or export the model with pictures as its only input",
+            )
 
     def buffer(self, frames: int) -> npt.NDArray[np.float32]:
         """Room for a batch of frames."""
         return np.empty((frames, 3, *self.canvas), np.float32)
 
-    def place(self, frame: Frame, slot: npt.NDArray[np.float32]) -> Letterbox:
-        """Write a frame into its slot of a batch, and say how it lies there."""
-        fit = Letterbox.fit((frame.image.shape[0], frame.image.shape[1]), self.canvas)
-        fit.apply(frame.image, slot)
-        return fit
+    def fill(self, batch: npt.NDArray[np.float32], frames: Sequence[Frame]) -> list[Letterbox]:
+        """Write frames into a batch as the model wants to see them, and say how each lies there."""
+        fits = []
+        for frame, slot in zip(frames, batch, strict=True):
+            height, width = frame.image.shape[:2]
+            fits.append(self.preprocess.fit((height, width), self.canvas))
+            fits[-1].apply(frame.image, slot)
+        normalise(batch, self.preprocess)
+        return fits
 
     def predict(self, batch: npt.NDArray[np.float32]) -> dict[str, Array]:
         """The model's raw answers for a batch."""
-        spec = self.predictor.inputs[0]
-        feed: npt.NDArray[Any] = batch.astype(spec.dtype, copy=False)
-        return self.predictor.predict({spec.name: feed})
+        pictures, *others = self.predictor.inputs
+        feeds: dict[str, Array] = {pictures.name: batch.astype(pictures.dtype, copy=False)}
+        for spec in others:
+            feeds[spec.name] = self.feeds[spec.name](self.canvas, len(batch)).astype(spec.dtype, copy=False)
+        return self.predictor.predict(feeds)
 
     def read(self, outputs: Mapping[str, Array], fits: Sequence[Letterbox]) -> list[Detections]:
         """What was found in each frame of a batch."""
@@ -62,3 +82,28 @@ class Detector:
         if self.classes is None:
             return found
         return [one[np.isin(one.class_id, self.classes)] for one in found]
+
+
+def input_size(artifact: Artifact) -> tuple[int, int] | None:
+    """Height and width of the pictures that a model takes; None where it leaves them open."""
+    shape = artifact.inputs[0].shape if artifact.inputs else ()
+    if len(shape) != 4 or (isinstance(shape[1], int) and shape[1] != 3):
+        raise InputError(
+            f"{artifact.path} takes {artifact.inputs[0] if artifact.inputs else 'nothing'}; a model over video takes "
+            "pictures: batch x 3 x height x width",
+            "give a model that was exported for pictures",
+        )
+    height, width = shape[2:]
+    return (height, width) if isinstance(height, int) and isinstance(width, int) else None
+
+
+def class_numbers(text: str | None, labels: tuple[str, ...]) -> tuple[int, ...] | None:
+    """Classes that were named or numbered in one text, with commas between, as numbers; None for all."""
+    if text is None:
+        return None
+    names = [name.strip() for name in text.split(",") if name.strip()]
+    unknown = [name for name in names if not name.isdecimal() and name not in labels]
+    if unknown or not names:
+        asked = unknown[0] if unknown else text
+        raise InputError(f"--classes: the model has no class {asked!r}", nearest(asked, labels))
+    return tuple(sorted({int(name) if name.isdecimal() else labels.index(name) for name in names}))

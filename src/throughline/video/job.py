@@ -64,6 +64,18 @@ class Outcome:
     seconds: float
     stages: tuple[StageTimes, ...]
 
+    @property
+    def said(self) -> str:
+        """Its ending in one word."""
+        return "INTERRUPTED" if self.ending is None else self.ending.value.upper()
+
+    @property
+    def why(self) -> str:
+        """What was wrong, if anything: the failure, or the first few gaps."""
+        gaps = [f"{gap.start:.2f} to {gap.end:.2f} s: {gap.reason}" for gap in self.accounting.gaps]
+        more = [f"and {len(gaps) - 3} more"] if len(gaps) > 3 else []
+        return "; ".join([self.reason] * bool(self.reason) + gaps[:3] + more)
+
 
 @final
 @dataclass(frozen=True)
@@ -247,7 +259,7 @@ class _Work:
         left = self._job.part
         while seen := intake.take(min(self._batch, left), patient=not self._info.live):
             pixels = next(ring)[: len(seen)]
-            fits = [self._job.detector.place(one.frame, slot) for one, slot in zip(seen, pixels, strict=True)]
+            fits = self._job.detector.fill(pixels, [one.frame for one in seen])
             yield _Batch(seen, fits, pixels)
             left = left - len(seen) or self._job.part
 

@@ -7,13 +7,14 @@ run that was begun. What lies outside (the source, the model's file) is known by
 from __future__ import annotations
 
 import dataclasses
+import glob
 import hashlib
 import itertools
 import json
 import os
 import re
 import shlex
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, final
@@ -41,6 +42,7 @@ class Plan:
     labels: tuple[str, ...]
     classes: tuple[int, ...] | None
     imgsz: int
+    model_stride: int
     conf: float
     iou: float
     max_det: int
@@ -129,8 +131,9 @@ def fingerprint(source: str) -> dict[str, Any]:
         if path.is_file():
             return {"name": source, **_of_file(path)}
         if path.is_dir():
-            listing = hashlib.sha256("\n".join(_of_folder(path)).encode("utf-8", "surrogateescape")).hexdigest()
-            return {"name": source, "files": listing}
+            return {"name": source, **_of_files(path.iterdir())}
+        if glob.has_magic(source):
+            return {"name": source, **_of_files(map(Path, glob.glob(source, recursive=True)))}
     except OSError as error:
         raise InputError(f"{source}: cannot read: {error.strerror}", "give a source that you can read") from None
     return {"name": source}
@@ -146,7 +149,9 @@ def _of_file(path: Path) -> dict[str, Any]:
     return {"size": about.st_size, "mtime_ns": about.st_mtime_ns, "ends_sha256": ends.hexdigest()}
 
 
-def _of_folder(folder: Path) -> Iterator[str]:
-    for path in sorted(folder.iterdir()):
+def _of_files(paths: Iterable[Path]) -> dict[str, Any]:
+    whole = hashlib.sha256()
+    for path in sorted(paths):
         about = path.stat()
-        yield f"{path.name}\t{about.st_size}\t{about.st_mtime_ns}"
+        whole.update(f"{path}\t{about.st_size}\t{about.st_mtime_ns}\n".encode("utf-8", "surrogateescape"))
+    return {"files_sha256": whole.hexdigest()}
