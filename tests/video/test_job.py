@@ -15,6 +15,7 @@ import pytest
 from blobs import Blobs, Lines, Nearest, job
 
 from throughline.contracts.errors import InputError, SourceFailed, Unavailable
+from throughline.contracts.frames import Frame
 from throughline.contracts.runs import Accounting, Ending, Gap
 from throughline.models.session import Session, open_model
 from throughline.video.halt import Halt
@@ -194,6 +195,31 @@ def test_a_source_that_lives_ends_when_it_is_told_to_and_everything_is_kept(tmp_
     assert source.closed
     assert outcome.ending is Ending.COMPLETE
     assert len(lines(tmp_path)) == outcome.accounting.inferred > 20
+
+
+def test_a_source_that_lives_and_waits_does_not_keep_a_failed_run_waiting(tmp_path: Path, session: Session) -> None:
+    class Quiet(Blobs):
+        """Gives twelve frames, and then nothing until it is closed."""
+
+        def __init__(self) -> None:
+            super().__init__(12, live=True)
+            self.let_go = threading.Event()
+
+        def frames(self, start: int = 0) -> Iterator[Frame]:
+            yield from super().frames(start)
+            self.let_go.wait()
+
+        def close(self) -> None:
+            self.let_go.set()
+
+    with pytest.raises(InputError, match="the disk is full"):
+        job(tmp_path, session, Quiet(), part=4, make_sinks=lambda: [Dies(tmp_path, "after", 0)]).run()
+    halt, source = Halt(), Quiet()
+    outcome = job(
+        tmp_path / "b", session, source, halt=halt, part=4, stride=1,
+        watch=lambda done, _: halt.request() if done.inferred == 12 else None,
+    ).run()  # fmt: skip
+    assert (outcome.ending, outcome.accounting.inferred) == (Ending.COMPLETE, 12)
 
 
 class Wrong:

@@ -244,8 +244,8 @@ def _work(plan: Plan, place: Callable[[], Path]) -> RunReport:
         try:
             for (spec, source), name in zip(opened, folder_names(spec for spec, _ in opened), strict=True):
                 outcomes.append(_one(plan, spec, source, folder / name, session, halt))
-        except ThroughlineError as error:
-            error.fix = f"{error.fix}; then go on with: {again}"
+        except Exception:
+            note(f"what was committed is kept; to go on: {again}")
             raise
         ran_on = str(session)
     seconds = time.perf_counter() - began

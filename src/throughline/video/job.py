@@ -229,7 +229,7 @@ class _Work:
                 Stage("model", self._predicted),
             ]
         )
-        with pipeline:
+        with pipeline, self._letting_go():
             for batch, outputs in pipeline:
                 if halt.requested and not self._info.live and self._in_part == 0:
                     break
@@ -237,6 +237,15 @@ class _Work:
             else:
                 self._end()
         return (*pipeline.times(), *self._own_times())
+
+    @contextlib.contextmanager
+    def _letting_go(self) -> Iterator[None]:
+        """A source that lives may wait for its next frame for long: however the work ends, it is told to stop."""
+        try:
+            yield
+        finally:
+            if self._info.live:
+                self._job.source.close()
 
     def _frames(self, _: Intake[Any]) -> Iterator[_Seen]:
         source, before = self._job.source, self._ledger.gaps
