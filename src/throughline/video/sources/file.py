@@ -25,6 +25,7 @@ from throughline.contracts.streams import SourceInfo
 from throughline.plugins import Plugin
 from throughline.video.sources._count import Count, shows
 from throughline.video.sources._headers import check_size
+from throughline.video.sources._matroska import hangs_together
 from throughline.video.sources._media import accelerator, open_file, picture_stream, reason_of
 from throughline.video.sources._picture import Turn, to_rgb
 from throughline.video.sources._window import Window
@@ -229,6 +230,7 @@ class _Reading:
     _early: list[tuple[float, float, float]] = field(default_factory=list)
     _reached: float = 0.0
     _stopped: bool = False
+    _promised: bool = False
 
     def __post_init__(self) -> None:
         self._zero = self.stream.start_time
@@ -321,8 +323,9 @@ class _Reading:
         if packet.is_corrupt:
             self._trouble = self._trouble or "its data is damaged"
         if shows(packet):
+            self._promised = True
             self._count.packet(packet.pts)
-        elif packet.is_discard and self.first_number is not None:
+        elif packet.is_discard and self._promised:
             self._exact = False  # an index that takes pictures out of the middle may be a damaged one
 
     def _time_of(self, pts: int | None, number: int) -> float:
@@ -396,12 +399,20 @@ class _Reading:
             self._add(ends, last, self._trouble)
         elif "mpegts" in self.media.format.name and self.path.stat().st_size % 188:
             self._add(ends, last, "it ends within a packet")
+        elif not self.gaps and self._from is None and self._was_passed_over():
+            self._add(0.0, 0.0 if self._zero else last, "a part of the file is damaged and was passed over")
         if self.first_number is None and self._from is None:
             self.gaps.clear()
             raise SourceFailed(
                 f"{self.name}: not one frame could be read{f' ({self._trouble})' if self._trouble else ''}",
                 "give a file that is whole",
             )
+
+    def _was_passed_over(self) -> bool:
+        if "matroska" not in self.media.format.name:
+            return False
+        whole = hangs_together(self.path)
+        return whole is False or (whole is None and bool(self._zero))
 
     def _declared_end(self) -> float | None:
         if not self.media.duration:
