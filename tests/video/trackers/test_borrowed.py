@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import sys
+
 import numpy as np
 import pytest
 
 from throughline.contracts.detections import Detections
-from throughline.contracts.errors import MissingExtra, Unavailable
+from throughline.contracts.errors import Unavailable
 from throughline.contracts.frames import Frame
 from throughline.contracts.streams import Tracker
 from throughline.video.trackers import TRACKERS
@@ -20,11 +22,16 @@ def test_these_are_the_trackers() -> None:
 
 @pytest.fixture(params=["bytetrack", "ocsort"])
 def tracker(request: pytest.FixtureRequest) -> Tracker:
-    if TRACKERS.get(request.param).missing():
-        with pytest.raises(MissingExtra, match="throughline\\[track\\]"):
-            TRACKERS.make(request.param)
-        pytest.skip("the library is not installed")
+    for package in ("supervision", "scipy", "trackers"):
+        pytest.importorskip(package)
     return TRACKERS.make(request.param)
+
+
+@pytest.mark.parametrize("name", ["bytetrack", "ocsort"])
+def test_without_the_library_it_is_said_how_to_get_it(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "trackers", None)
+    with pytest.raises(Unavailable, match=r"--no-deps trackers|throughline\[track\]"):
+        TRACKERS.make(name)
 
 
 def crossing(frame: int) -> tuple[Detections, Frame]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, Final, final
@@ -12,10 +13,25 @@ from throughline.contracts.detections import Detections
 from throughline.contracts.errors import Unavailable
 from throughline.contracts.frames import Frame
 
-NEEDS: Final = ("trackers", "supervision", "scipy")
+NEEDS: Final = ("supervision", "scipy")
 LIBRARY_FPS: Final = 30
 """The library counts how long to wait for a lost object in frames of this rate, whatever the true one."""
 _ROW: Final = "throughline_row"
+
+
+def library() -> Any:
+    """The library's module.
+
+    No extra brings it, because it asks for opencv-python, which would write over the
+    opencv-python-headless that everything else here uses, and which it works with as well.
+    """
+    try:
+        return importlib.import_module("trackers")
+    except ModuleNotFoundError as error:
+        raise Unavailable(
+            f"this tracker needs the library 'trackers', which cannot be imported: {error}",
+            "pip install 'throughline[track]', then pip install --no-deps trackers==2.6.1",
+        ) from None
 
 
 @final

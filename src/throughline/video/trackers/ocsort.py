@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from throughline.plugins import Plugin
-from throughline.video.trackers._roboflow import LIBRARY_FPS, NEEDS, Borrowed
+from throughline.video.trackers._roboflow import LIBRARY_FPS, NEEDS, Borrowed, library
 
 
 def make(*, frame_rate: float = 30.0, confidence: float = 0.5, memory: float = 4.0) -> Borrowed:
@@ -11,9 +11,7 @@ def make(*, frame_rate: float = 30.0, confidence: float = 0.5, memory: float = 4
 
     Boxes below ``confidence`` begin no track; a track that is not seen is kept for ``memory`` seconds.
     """
-    from trackers import OCSORTTracker
-
-    tracker = OCSORTTracker(
+    tracker = library().OCSORTTracker(
         frame_rate=frame_rate,
         lost_track_buffer=round(memory * LIBRARY_FPS),
         high_conf_det_threshold=confidence,
