@@ -18,7 +18,7 @@ _IN_CLUSTER = {0xE7, 0xA3, 0xA0, 0xAB, 0xA7, 0xAF, 0x5854, 0xEC, 0xBF}
 
 
 def hangs_together(path: Path) -> bool | None:
-    """Whether every element from the file's first to its last belongs there and is whole; None where no length is given."""
+    """Whether every element from the file's first to its last belongs there, whole; None where it gives no length."""
     with path.open("rb") as file:
         end = path.stat().st_size
         try:
