@@ -28,7 +28,7 @@ def suppress(
     by_class = np.argsort(classes, kind="stable")
     groups = np.split(by_class, np.flatnonzero(np.diff(classes[by_class])) + 1)
     kept = np.concatenate([_of_one_class(boxes, group, iou, most) for group in groups])
-    return order[np.sort(kept)[:most]]
+    return np.asarray(order[np.sort(kept)[:most]], np.int64)
 
 
 def _of_one_class(
@@ -40,9 +40,9 @@ def _of_one_class(
         block, alive = alive[:_BLOCK], alive[_BLOCK:]
         worse = np.triu(_too_close(boxes[block], boxes[block], iou), 1)
         # Struck out is what a standing better one strikes out. Each round settles at least one more from the front.
-        stands, before = ~worse.any(axis=0), np.ones(len(block), bool)
-        while (stands != before).any():
-            stands, before = ~worse[stands].any(axis=0), stands
+        before, stands = np.ones(len(block), bool), ~np.any(worse, axis=0)
+        while not np.array_equal(stands, before):
+            before, stands = stands, ~np.any(worse[stands], axis=0)
         kept.append(block[stands])
         if len(alive):
             alive = alive[~_too_close(boxes[block[stands]], boxes[alive], iou).any(axis=0)]

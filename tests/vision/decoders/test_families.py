@@ -230,6 +230,35 @@ def test_every_family_says_what_it_looks_at(family: str) -> None:
     assert isinstance(DECODERS.get(family).facts["preprocess"], Preprocess)
 
 
+SHAPES: dict[str, tuple[tuple[int, ...], ...]] = {
+    "yolo": ((1, 7, 126),),
+    "yolov5": ((1, 378, 8),),
+    "yolox": ((1, 126, 8),),
+    "nanodet": ((96, 3), (24, 3), (6, 3), (96, 32), (24, 32), (6, 32)),
+    "detr": ((1, 200, 3), (1, 200, 4)),
+    "rfdetr": ((1, 200, 3), (1, 200, 4)),
+    "yolo_seg": ((1, 9, 126), (1, 2, 16, 24)),
+    "yolo_pose": ((1, 13, 126),),
+    "classify": ((1, 3),),
+    "yolo_cls": ((1, 3),),
+}
+
+
+@pytest.mark.parametrize("family", DECODERS.names())
+@pytest.mark.parametrize("broken", [np.nan, np.inf, -np.inf, 3e38])
+def test_what_is_no_number_is_no_object(family: str, broken: float) -> None:
+    random = np.random.default_rng(1)
+    outputs = {f"o{n}": random.uniform(0, 1, shape).astype(np.float32) for n, shape in enumerate(SHAPES[family])}
+    assert all(DECODERS.make(family)(outputs, [FIT], **OPTIONS))
+    for output in outputs.values():
+        flat = output.reshape(-1)
+        flat[random.integers(0, flat.size, 1 + flat.size // 8)] = broken
+    (found,) = DECODERS.make(family)(outputs, [FIT], **OPTIONS)
+    assert np.isfinite(found.xyxy).all()
+    assert np.isfinite(found.confidence).all()
+    assert all(np.isfinite(column).all() for column in found.data.values())
+
+
 NAMES = {"names": "{0: 'cat', 1: 'dog', 2: 'hen'}"}
 
 

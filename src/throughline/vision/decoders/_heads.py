@@ -14,6 +14,8 @@ from throughline.contracts.errors import InputError
 from throughline.vision.letterbox import Letterbox
 from throughline.vision.suppress import suppress
 
+_ABSURD = 1e6
+"""No picture is as wide as that, in pixels."""
 Floats = npt.NDArray[np.float32]
 
 
@@ -35,6 +37,7 @@ def best_places(xywh: Array, scores: Array, *, conf: float, iou: float, max_det:
     """Of places x 4 (centre, width, height) and places x classes: what scores enough and is nobody's double."""
     best = scores.max(axis=1)
     places = np.flatnonzero(best >= conf)
+    places = places[sound(xywh[places]) & np.isfinite(best[places])]
     xyxy = corners(xywh[places].astype(np.float32))
     confidence, class_id = best[places].astype(np.float32), scores[places].argmax(axis=1)
     kept = suppress(xyxy, confidence, class_id, iou=iou, most=max_det)
@@ -48,9 +51,15 @@ def finished_rows(rows: Array, *, conf: float, max_det: int) -> Best:
     """
     score = rows[:, 4]
     places = np.flatnonzero((score >= conf) & (score > 0))
+    places = places[sound(rows[places])]
     places = places[np.argsort(-score[places], kind="stable")][:max_det]
     xyxy, confidence = rows[places, :4].astype(np.float32), score[places].astype(np.float32)
     return Best(places, xyxy, confidence, np.rint(rows[places, 5]).astype(np.int64))
+
+
+def sound(rows: Array) -> npt.NDArray[np.bool_]:
+    """The rows to read on: a broken model's NaN, infinities and absurd numbers are no objects."""
+    return np.asarray((np.abs(rows.astype(np.float64)) < _ABSURD).all(axis=1), np.bool_)
 
 
 def corners(xywh: Floats) -> Floats:

@@ -43,12 +43,19 @@ def decode(
 
 
 def probabilities(raw: Array) -> Floats:
-    """A classifier's outputs as probabilities: as they are where they already sum to one, else their softmax."""
-    rows = raw.reshape(raw.shape[0], -1).astype(np.float32)
+    """A classifier's outputs as probabilities: as they are where they already sum to one, else their softmax.
+
+    Where a frame's outputs are not all numbers, nothing is probable.
+    """
+    rows = raw.reshape(raw.shape[:2]).astype(np.float32)
+    broken = ~np.isfinite(rows).all(axis=1)
+    rows[broken] = 0
     if (rows >= 0).all() and np.allclose(rows.sum(axis=1), 1, atol=1e-2):
         return rows
     likely = np.exp(rows - rows.max(axis=1, keepdims=True))
-    return np.asarray(likely / likely.sum(axis=1, keepdims=True), np.float32)
+    likely /= likely.sum(axis=1, keepdims=True)
+    likely[broken] = 0
+    return np.asarray(likely, np.float32)
 
 
 PLUGIN = Plugin(

@@ -18,7 +18,7 @@ import numpy.typing as npt
 from throughline.contracts.artifacts import Array
 from throughline.contracts.detections import Detections
 from throughline.plugins import Plugin
-from throughline.vision.decoders._heads import Best, another_layout, corners
+from throughline.vision.decoders._heads import Best, another_layout, corners, sound
 from throughline.vision.letterbox import Letterbox
 from throughline.vision.preprocess import Preprocess
 
@@ -74,7 +74,7 @@ def _apart(outputs: Mapping[str, Array], classes: int) -> tuple[Array, Array]:
 
 def _best(xywh: Array, scores: Array, canvas: tuple[int, int], conf: float, max_det: int) -> Best:
     """The surest pairs of a query and a class."""
-    pairs = np.flatnonzero(scores.ravel() >= conf)
+    pairs = np.flatnonzero((scores >= conf) & sound(xywh)[:, None])
     confidence = scores.ravel()[pairs].astype(np.float32)
     first = np.argsort(-confidence, kind="stable")[:max_det]
     queries, class_id = np.divmod(pairs[first], scores.shape[1])
@@ -91,7 +91,7 @@ def _deployed(
         raise another_layout(outputs, _EXPECTED)
     found = []
     for kind, xyxy, score, fit in zip(kinds, boxes, scores, fits, strict=True):
-        rows = np.flatnonzero(score >= conf)
+        rows = np.flatnonzero((score >= conf) & sound(xyxy))
         rows = rows[np.argsort(-score[rows], kind="stable")][:max_det]
         best = Best(rows, xyxy[rows].astype(np.float32), score[rows].astype(np.float32), kind[rows].astype(np.int64))
         found.append(best.on(fit, labels))

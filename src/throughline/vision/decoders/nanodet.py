@@ -17,7 +17,7 @@ from throughline.contracts.artifacts import Array
 from throughline.contracts.detections import Detections
 from throughline.contracts.errors import InputError
 from throughline.plugins import Plugin
-from throughline.vision.decoders._heads import Floats, another_layout, best_places
+from throughline.vision.decoders._heads import Floats, another_layout, best_places, sound
 from throughline.vision.letterbox import Letterbox
 from throughline.vision.preprocess import Preprocess
 
@@ -49,7 +49,7 @@ def decode(
     for frame, fit in enumerate(fits):
         boxes, scores = [], []
         for (stride_scores, distances), stride in zip(levels, _STRIDES, strict=True):
-            some = np.flatnonzero(stride_scores[frame].max(axis=1) >= conf)
+            some = np.flatnonzero((stride_scores[frame].max(axis=1) >= conf) & sound(distances[frame]))
             boxes.append(_boxes(distances[frame][some].astype(np.float32), some, fit.canvas, stride))
             scores.append(stride_scores[frame][some])
         best = best_places(np.concatenate(boxes), np.concatenate(scores), conf=conf, iou=iou, max_det=max_det)

@@ -15,7 +15,7 @@ import numpy as np
 from throughline.contracts.artifacts import Array
 from throughline.contracts.detections import Detections
 from throughline.plugins import Plugin
-from throughline.vision.decoders._heads import Floats, another_layout, best_places, finished_rows, first_of
+from throughline.vision.decoders._heads import Floats, another_layout, best_places, finished_rows, first_of, sound
 from throughline.vision.letterbox import Letterbox
 from throughline.vision.preprocess import PLAIN
 
@@ -40,13 +40,15 @@ def decode(
         raise another_layout(outputs, expected)
     found = []
     for one, fit in zip(raw, fits, strict=True):
+        rows = one if finished else one.T
+        rows = rows[sound(rows)]
         if finished:
-            best = finished_rows(one, conf=conf, max_det=max_det)
-            points = one[best.places, 6:]
+            best = finished_rows(rows, conf=conf, max_det=max_det)
+            points = rows[best.places, 6:]
         else:
-            scores = one[4 : 4 + classes].T
-            best = best_places(one[:4].T, scores, conf=conf, iou=iou, max_det=max_det)
-            points = one[4 + classes :, best.places].T
+            scores = rows[:, 4 : 4 + classes]
+            best = best_places(rows[:, :4], scores, conf=conf, iou=iou, max_det=max_det)
+            points = rows[best.places, 4 + classes :]
         found.append(replace(best.on(fit, labels), data={"keypoints": _on_frame(points, fit)}))
     return found
 

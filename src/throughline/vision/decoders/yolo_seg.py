@@ -64,7 +64,8 @@ def _masks(coefficients: Array, prototypes: Array, xyxy: Floats, fit: Letterbox)
     # Zeros are given by the system page by page: what lies outside every box costs no memory.
     masks = np.zeros((len(xyxy), *fit.frame), np.bool_)
     count, height, width = prototypes.shape
-    recipes = coefficients.astype(np.float32) @ prototypes.reshape(count, -1).astype(np.float32)
+    with np.errstate(invalid="ignore", over="ignore"):  # what is no number lies in no mask
+        recipes = coefficients.astype(np.float32) @ prototypes.reshape(count, -1).astype(np.float32)
     down, across = height / fit.canvas[0], width / fit.canvas[1]
     y_step, x_step = fit.picture[0] / fit.frame[0] * down, fit.picture[1] / fit.frame[1] * across
     for mask, recipe, (x1, y1, x2, y2) in zip(masks, recipes, xyxy.tolist(), strict=True):

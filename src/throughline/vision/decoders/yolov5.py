@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from throughline.contracts.artifacts import Array
 from throughline.contracts.detections import Detections
 from throughline.plugins import Plugin
-from throughline.vision.decoders._heads import another_layout, best_places, first_of
+from throughline.vision.decoders._heads import another_layout, best_places, first_of, sound
 from throughline.vision.letterbox import Letterbox
 from throughline.vision.preprocess import PLAIN
 
@@ -36,6 +36,7 @@ def decode(
     for rows, fit in zip(raw, fits, strict=True):
         # No class can be surer than the object: most places need not be multiplied out.
         rows = rows[rows[:, 4] >= conf]
+        rows = rows[sound(rows)]
         best = best_places(rows[:, :4], rows[:, 4:5] * rows[:, 5:], conf=conf, iou=iou, max_det=max_det)
         found.append(best.on(fit, labels))
     return found

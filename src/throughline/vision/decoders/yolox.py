@@ -15,7 +15,7 @@ import numpy as np
 from throughline.contracts.artifacts import Array
 from throughline.contracts.detections import Detections
 from throughline.plugins import Plugin
-from throughline.vision.decoders._heads import Floats, another_layout, best_places, first_of
+from throughline.vision.decoders._heads import Floats, another_layout, best_places, first_of, sound
 from throughline.vision.letterbox import Letterbox
 from throughline.vision.preprocess import Preprocess
 
@@ -42,7 +42,7 @@ def decode(
         cells = next((grid for strides in _STRIDES if len(grid := _cells(fit.canvas, strides)) == len(rows)), None)
         if cells is None:
             raise another_layout(outputs, f"{expected}: {len(_cells(fit.canvas, _STRIDES[0]))} for {fit.canvas}")
-        seen = rows[:, 4] >= conf
+        seen = (rows[:, 4] >= conf) & sound(rows)
         rows, cells = rows[seen].astype(np.float32), cells[seen]
         # A cell as wide as e^20 strides is no object; without the limit it would overflow with a warning.
         sizes = np.exp(np.minimum(rows[:, 2:4], 20)) * cells[:, 2:]
