@@ -179,6 +179,7 @@ def _planned(sources: Sequence[str], model: Path, given: dict[str, Any]) -> Plan
             f"--imgsz {given['imgsz']}: {model} takes pictures of {canvas[0]}x{canvas[1]} only",
             "leave --imgsz away, or export the model with open sides",
         )
+    rows = artifact.inputs[0].shape[0]  # a model of a fixed batch is fed just that
     plan = Plan(
         version=throughline.__version__,
         sources=tuple(leaf for source in sources for leaf in _leaves(source)),
@@ -202,7 +203,7 @@ def _planned(sources: Sequence[str], model: Path, given: dict[str, Any]) -> Plan
         backend=chosen.backend,
         device=chosen.device,
         threads=chosen.threads,
-        batch=chosen.batch,
+        batch=rows if isinstance(rows, int) else chosen.batch,
         trust=bool(given.get("trust")),
     )
     _ready(DECODERS, plan.decoder)
