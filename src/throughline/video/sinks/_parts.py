@@ -3,10 +3,9 @@
 Parts lie in a hidden folder beside the result, named by number. A part is written
 as ``current`` and renamed when it is whole, so what has a number is always whole; a
 number that was put in place and never reached the journal is simply written again.
-The result is joined under a hidden name and renamed last. Then the parts' folder is
-renamed before it is removed: while it has its name, the result can be joined again,
-and once it has lost it the result is whole. A kill between any two of these steps
-leaves a state from which ``join`` gives the same bytes.
+The result is joined under a hidden name, renamed, and only then are the parts removed:
+while all are there it can be joined again, and once one is gone the result is whole. A
+kill between any two of these steps leaves a state from which ``join`` gives the same bytes.
 """
 
 from __future__ import annotations
@@ -26,12 +25,9 @@ class Parts:
     def __init__(self, target: Path) -> None:
         self.target = target
         self._folder = target.with_name(f".{target.name}.parts")
-        self._spent = target.with_name(f".{target.name}.spent")
         self._draft = target.with_name(f".{target.stem}.draft{target.suffix}")
-        self.current = self._folder / "current"
-        with self.writing():
-            self._folder.mkdir(parents=True, exist_ok=True)
-            _to_disk(target.parent)
+        self._current = self._folder / "current"
+        self.fresh()
 
     @contextmanager
     def writing(self) -> Iterator[None]:
@@ -44,19 +40,27 @@ class Parts:
                 "choose a folder with room that you can write to; what was committed is kept, and the run resumes",
             ) from None
 
+    def fresh(self) -> Path:
+        """Where the next part is to be written."""
+        with self.writing():
+            if not self._folder.exists():
+                self._folder.mkdir(parents=True)
+                _to_disk(self.target.parent)
+        return self._current
+
     def put(self, part: int, data: bytes | None = None) -> None:
-        """Put ``current`` in place as this part, for good; ``data`` is written to it first where it is given."""
+        """Put ``fresh`` in place as this part, for good; ``data`` is written to it first where it is given."""
         with self.writing():
             if data is not None:
-                self.current.write_bytes(data)
-            _to_disk(self.current)
-            self.current.replace(self._folder / f"{part:08}")
+                self.fresh().write_bytes(data)
+            _to_disk(self._current)
+            self._current.replace(self._folder / f"{part:08}")
             _to_disk(self._folder)
 
     def drop(self) -> None:
-        """Remove ``current``, and leave no trace where nothing was ever committed."""
+        """Remove what is in ``fresh``, and leave no trace where nothing was ever committed."""
         with suppress(OSError):  # nothing that is written depends on it
-            self.current.unlink(missing_ok=True)
+            self._current.unlink(missing_ok=True)
             self._folder.rmdir()
 
     def join(self, parts: int, join: Callable[[Sequence[Path], Path], None]) -> tuple[Path, ...]:
@@ -64,7 +68,7 @@ class Parts:
         paths = [self._folder / f"{part:08}" for part in range(parts)]
         with self.writing():
             if not all(path.exists() for path in paths) and self.target.exists():
-                self._remove_parts()  # an earlier finish was killed on its last step
+                _remove(self._folder)  # an earlier finish was killed on its last step
                 return (self.target,)
             if lost := [path for path in paths if not path.exists()]:
                 raise InputError(f"{self.target}: part {lost[0]} is gone", "run again from the start, in a new folder")
@@ -72,7 +76,7 @@ class Parts:
             try:
                 join(paths, self._draft)
                 if not self._draft.exists():
-                    self._remove_parts()
+                    _remove(self._folder)
                     return ()
                 if self._draft.is_dir():
                     os.sync()  # thousands of files: once, rather than one by one
@@ -84,13 +88,8 @@ class Parts:
                 _remove(self._draft)
                 raise
             _to_disk(self.target.parent)
-            self._remove_parts()
+            _remove(self._folder)
         return (self.target,)
-
-    def _remove_parts(self) -> None:
-        _remove(self._spent)
-        self._folder.replace(self._spent)
-        _remove(self._spent)
 
 
 def concatenate(paths: Sequence[Path], draft: Path, head: bytes = b"") -> None:

@@ -57,7 +57,7 @@ class CropsSink:
 
     def _open(self) -> Archive:
         if self._archive is None:
-            self._archive = Archive(self._parts.current)
+            self._archive = Archive(self._parts.fresh())
         return self._archive
 
 

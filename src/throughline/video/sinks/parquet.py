@@ -51,7 +51,7 @@ class ParquetSink:
 
         with (
             self._parts.writing(),
-            pa.OSFile(str(self._parts.current), "wb") as file,
+            pa.OSFile(str(self._parts.fresh()), "wb") as file,
             pa.ipc.new_stream(file, _schema()) as stream,
         ):
             stream.write_table(pa.Table.from_batches(self._taken, _schema()))

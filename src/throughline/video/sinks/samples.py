@@ -35,7 +35,7 @@ class SamplesSink:
 
     def commit(self, part: int) -> None:
         """Draw the part's frame and put it in place."""
-        with self._parts.writing(), closing(Archive(self._parts.current)) as archive:
+        with self._parts.writing(), closing(Archive(self._parts.fresh())) as archive:
             if self._best is not None:
                 frame, found = self._best
                 archive.add(f"{frame.index:08}.jpg", _picture(frame, found))
