@@ -18,20 +18,20 @@ from pathlib import Path
 sys.path.append(str(Path(__file__).parent.parent / "tests" / "video" / "sources"))
 
 import clips
-import mutants
+import damage
 
 COUNT, BLOCK, FRAMES, SLOW = 2_000, 50, 24, 20.0
 
 
-def read_block(task: tuple[Path, str, int]) -> list[tuple[int, str, mutants.Fate]]:
+def read_block(task: tuple[Path, str, int]) -> list[tuple[int, str, damage.Fate]]:
     folder, kind, first = task
     good = (folder / kind).read_bytes()
     found = []
     for seed in range(first, first + BLOCK):
-        how, data = mutants.mutate(good, seed)
+        how, data = damage.mutate(good, seed)
         path = folder / f"mutant-{multiprocessing.current_process().pid}-{kind}"
         path.write_bytes(data)
-        found.append((seed, how, mutants.read(path, FRAMES)))
+        found.append((seed, how, damage.read(path, FRAMES)))
     return found
 
 

@@ -3,7 +3,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import clips
-import mutants
+import damage
 import pytest
 
 COUNT, EACH = 24, 40
@@ -14,9 +14,9 @@ def test_no_damage_ends_short_without_a_word(tmp_path: Path, kind: str) -> None:
     path = clips.write_kind(tmp_path, kind, COUNT)
     good, fates = path.read_bytes(), []
     for seed in range(EACH):
-        how, data = mutants.mutate(good, seed)
+        how, data = damage.mutate(good, seed)
         path.write_bytes(data)
-        fate = mutants.read(path, COUNT)
+        fate = damage.read(path, COUNT)
         assert not fate.fault, f"seed {seed}, {how}: {fate}"
         assert fate.seconds < 20, f"seed {seed}, {how}: {fate}"
         fates.append(fate)
@@ -26,5 +26,5 @@ def test_no_damage_ends_short_without_a_word(tmp_path: Path, kind: str) -> None:
 
 def test_silence_would_be_noticed(tmp_path: Path) -> None:
     path = clips.write_kind(tmp_path, "h264.mp4", COUNT)
-    assert mutants.read(path, COUNT).fault == ""
-    assert "not a word" in mutants.read(path, COUNT + 1).fault
+    assert damage.read(path, COUNT).fault == ""
+    assert "not a word" in damage.read(path, COUNT + 1).fault

@@ -297,7 +297,8 @@ class _Reading:
                 packet = next(packets)
             except StopIteration:
                 return
-            except (av.error.FFmpegError, OSError, ValueError) as error:
+            except (av.error.FFmpegError, OSError, ValueError, IndexError) as error:
+                # IndexError: damage made the container announce tracks while it is read
                 in_a_row += 1
                 self._trouble = self._trouble or f"cannot be read: {reason_of(error)}"
                 if in_a_row == _MOST_ERRORS_IN_A_ROW:
