@@ -43,5 +43,7 @@ clean:
 
 .venv/.dev: .venv/bin/python pyproject.toml constraints.txt
 	@echo "installing the pinned packages and the tools for development into .venv (once)"
-	$(PIP) install -c constraints.txt -e '.[torch,dev]'
+	$(PIP) install -c constraints.txt -e '.[torch,track,dev]'
+	@# trackers asks for opencv-python, which would overwrite opencv-python-headless
+	$(PIP) install -c constraints.txt --no-deps trackers
 	@touch $@ .venv/.core

@@ -14,6 +14,8 @@ from pathlib import Path
 
 import pytest
 
+from throughline.testing.world import World, write_video
+
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
 BLOCK = re.compile(r"^```(\w*)\n(.*?)^```$", re.M | re.S)
@@ -39,6 +41,7 @@ def workplace(tmp_path: Path) -> Path:
     bundled = ROOT / "src" / "throughline" / "bundled"
     for suffix in (".onnx", ".passport.json"):
         shutil.copy(bundled / f"detector{suffix}", tmp_path / f"model{suffix}")
+    write_video(World(7), tmp_path / "street.mp4", 20)
     return tmp_path
 
 
