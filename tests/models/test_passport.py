@@ -191,3 +191,20 @@ def test_a_failed_write_leaves_nothing(model: Path) -> None:
             vouch=False,
         )
     assert [path.name for path in model.parent.iterdir() if path.is_file()] == [model.name]
+
+
+def test_a_full_disk_is_one_clear_error_and_leaves_the_old_passport(model: Path) -> None:
+    old = passports.issue(model, blank(model), vouch=False)
+    program = (
+        "import pathlib, resource, signal, sys, throughline.models.passport as p\n"
+        "from throughline.contracts.errors import InputError\n"
+        "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (64, 64))\n"
+        "try: p.write_atomically(pathlib.Path(sys.argv[1]), 'x' * 10_000)\n"
+        "except InputError as error: print(error.problem)\n"
+    )
+    path = passports.path_of(model)
+    ran = subprocess.run([sys.executable, "-c", program, str(path)], capture_output=True, text=True, check=True)
+    assert f"{path}: cannot write: File too large" in ran.stdout
+    assert passports.read(model) == old
+    assert sorted(each.name for each in model.parent.iterdir() if each.is_file()) == [model.name, path.name]

@@ -176,19 +176,23 @@ def parse(body: Any) -> Passport:
 
 def write_atomically(path: Path, text: str) -> None:
     """Write a file so that it is there whole or not at all, whatever interrupts."""
-    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+    fresh: Path | None = None
     try:
+        handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+        fresh = Path(name)
         with os.fdopen(handle, "w", encoding="utf-8") as file:
             file.write(text)
             file.flush()
             os.fsync(file.fileno())
         mask = os.umask(0)
         os.umask(mask)
-        Path(name).chmod(0o666 & ~mask)
-        Path(name).replace(path)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise
+        fresh.chmod(0o666 & ~mask)
+        fresh.replace(path)
+    except OSError as error:
+        raise InputError(f"{path}: cannot write: {error.strerror}", "make room, or make the folder writable") from None
+    finally:
+        if fresh is not None:
+            fresh.unlink(missing_ok=True)
 
 
 def _belongs_to_sibling(passport: Path, model: Path) -> bool:
