@@ -36,8 +36,7 @@ from throughline.video.plan import Plan, folder_names, new_folder
 from throughline.video.progress import Progress
 from throughline.video.report import RunSummary, SourceSummary, write_report
 from throughline.video.sinks import SINKS
-from throughline.video.sources import kind_of, open_sources
-from throughline.video.sources._listed import listed
+from throughline.video.sources import kind_of, listed, open_sources
 from throughline.video.trackers import TRACKERS
 from throughline.vision.canvas import canvas_for
 from throughline.vision.decoders import DECODERS

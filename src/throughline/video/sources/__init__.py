@@ -20,6 +20,8 @@ from throughline.plugins import Family
 from throughline.video.sources._headers import is_image
 from throughline.video.sources._listed import listed
 
+__all__ = ["SOURCES", "kind_of", "listed", "open_sources"]
+
 SOURCES = Family("source", "throughline.video.sources")
 
 _SCHEME = re.compile(r"[a-zA-Z][a-zA-Z0-9+.-]+://")
