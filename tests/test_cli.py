@@ -61,6 +61,13 @@ def test_labels_may_come_from_a_file_and_must_fit_the_model(model: Path) -> None
     assert "Traceback" not in wrong.stderr
 
 
+def test_what_no_passport_can_say_is_not_written(model: Path) -> None:
+    refused = throughline("inspect", str(model), "--stride", "-3")
+    assert refused.returncode == 2
+    assert "'stride' is -3" in refused.stderr
+    assert not model.with_name("model.passport.json").exists()
+
+
 def test_a_passport_of_other_bytes_is_refused_with_its_own_exit_code(model: Path) -> None:
     assert throughline("inspect", str(model), "--licence", "MIT").returncode == 0
     with model.open("ab") as file:
@@ -120,6 +127,7 @@ def test_bad_files_get_one_clear_error(name: str, as_json: bool, tmp_path: Path,
         (["inspect", "x.onnx", "--stride", "wide"], "wide"),
         (["inspect", "x.onnx", "--imgsz", "0x64"], "height x width"),
         (["inspect", "x.onnx", "--labels", ",,"], "holds no name"),
+        (["inspect", "x.onnx", "--decoder", "yolo55"], "did you mean 'yolov5'"),
         (["doctor", "--profile", "tiny_gpu"], "small_gpu"),
         (["doctor", "--config", "absent.toml"], "absent.toml"),
         (["demo", "--frames", "0"], "--frames 0"),

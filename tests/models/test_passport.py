@@ -184,13 +184,20 @@ def test_a_killed_writer_leaves_the_old_passport_whole(model: Path) -> None:
 
 
 def test_a_failed_write_leaves_nothing(model: Path) -> None:
-    with pytest.raises(ValueError, match="Out of range float"):
+    with pytest.raises(InputError, match="Out of range float"):
         passports.issue(
             model,
             dataclasses.replace(blank(model), evidence=(Verdict((), (Check("map", float("nan"), 0.5, False),)),)),
             vouch=False,
         )
     assert [path.name for path in model.parent.iterdir() if path.is_file()] == [model.name]
+
+
+@pytest.mark.parametrize("wrong", [{"stride": -3}, {"imgsz": (0.5, 640)}, {"labels": (1,)}, {"parent": 7}])
+def test_what_could_not_be_read_again_is_not_written(model: Path, wrong: dict) -> None:
+    with pytest.raises(InputError, match=r"model\.onnx cannot have this passport"):
+        passports.issue(model, dataclasses.replace(blank(model), **wrong), vouch=False)
+    assert not passports.path_of(model).exists()
 
 
 def test_a_full_disk_is_one_clear_error_and_leaves_the_old_passport(model: Path) -> None:

@@ -11,6 +11,7 @@ from fractions import Fraction
 from pathlib import Path
 
 import pytest
+import torch
 from blobs import SIDE, picture, write_model
 
 from throughline import run
@@ -248,3 +249,12 @@ def test_wrong_usage_is_refused_before_anything_is_written(
     assert told in said
     assert "fix: " in said
     assert sorted(assets.rglob("*")) == before
+
+
+def test_a_model_that_is_a_program_is_refused_before_anything_else_is_asked(assets: Path, here: Path) -> None:
+    torch.save(torch.nn.Linear(2, 2), here / "whole.pt")
+    command = [*CLI, str(assets / "short.mp4"), "--model", "whole.pt"]
+    refused = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert refused.returncode == 5, refused.stderr
+    assert "torch.nn.modules.linear.Linear" in refused.stderr
+    assert not (here / "runs").exists()

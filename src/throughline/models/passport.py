@@ -113,6 +113,10 @@ def issue(model: Path, passport: Passport, *, vouch: bool) -> Passport:
         companions={name: digest(model.with_name(name)) for name in passport.companions},
     )
     passport = dataclasses.replace(passport, checksum=checksum(passport))
+    try:
+        parse(json.loads(json.dumps(to_json(passport), allow_nan=False)))
+    except (ValueError, KeyError, TypeError) as error:
+        raise InputError(f"{model.name} cannot have this passport: {_reason(error)}", "correct what is given") from None
     passport = dataclasses.replace(passport, seal=_seal(passport) if vouch else "")
     write_atomically(path_of(model), json.dumps(to_json(passport), indent=2, allow_nan=False) + "\n")
     return passport

@@ -6,11 +6,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from throughline.contracts.artifacts import Artifact
-from throughline.contracts.errors import InputError
+from throughline.contracts.errors import InputError, nearest
 from throughline.models import passport as passports
 from throughline.models.artifact import Given, describe
 from throughline.models.identify import Description, identify
 from throughline.terminal import fields, human_bytes
+from throughline.vision.decoders import DECODERS
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +97,8 @@ def inspect(
         class_: What builds a state dict's network (package.module:factory); says whether the weights fit it.
         trust: Vouch for this file, so that this machine opens it even if it is a program.
     """
+    if decoder is not None and decoder not in DECODERS.names():
+        raise InputError(f"there is no decoder '{decoder}'", nearest(decoder, DECODERS.names()))
     given = Given(task, _read_labels(labels), decoder, _read_size(imgsz), stride, licence)
     path = Path(file)
     description = identify(path)

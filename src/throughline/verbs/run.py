@@ -24,7 +24,10 @@ from throughline.contracts.errors import (
 )
 from throughline.contracts.runs import Accounting, Ending
 from throughline.contracts.streams import Sink, Source, SourceInfo
+from throughline.models import passport as passports
 from throughline.models.artifact import read_artifact
+from throughline.models.identify import identify
+from throughline.models.loading import require_trust
 from throughline.models.session import Session, open_model
 from throughline.plugins import Family
 from throughline.terminal import fields, note, table
@@ -167,6 +170,7 @@ def _planned(sources: Sequence[str], model: Path, given: dict[str, Any]) -> Plan
     flags = {name: value for name, value in given.items() if name in known}
     chosen = settings.resolve(profile=given.get("profile"), config=given.get("config"), flags=flags)
     artifact = read_artifact(model)
+    require_trust(identify(model), passports.holds(model) is None, bool(given.get("trust")))
     saves = tuple(dict.fromkeys(part.strip() for part in given.get("save", _SAVE).split(",") if part.strip()))
     if not saves:
         raise InputError(f"--save {given['save']!r} names nothing", f"one or more of: {', '.join(SINKS.names())}")
