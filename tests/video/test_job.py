@@ -31,9 +31,9 @@ def session(blob_model: Path) -> Iterator[Session]:
 
 @pytest.fixture(autouse=True)
 def _no_thread_is_left(session: Session) -> Iterator[None]:
-    before = threading.active_count()
+    before = set(threading.enumerate())
     yield
-    assert threading.active_count() == before
+    assert not set(threading.enumerate()) - before
 
 
 def files(folder: Path) -> dict[str, bytes]:

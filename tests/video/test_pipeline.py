@@ -11,9 +11,9 @@ from throughline.video.pipeline import Intake, Pipeline, Stage
 
 @pytest.fixture(autouse=True)
 def _no_thread_is_left() -> Iterator[None]:
-    before = threading.active_count()
+    before = set(threading.enumerate())
     yield
-    assert threading.active_count() == before
+    assert not set(threading.enumerate()) - before
 
 
 def counting(upto: int) -> Callable[[Intake[Any]], Iterator[int]]:
