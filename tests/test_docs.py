@@ -37,11 +37,16 @@ def test_the_help_page_is_what_the_commands_print() -> None:
 
 @pytest.fixture
 def workplace(tmp_path: Path) -> Path:
-    """An empty folder with what a reader has beside them: the bundled model under a name of their own."""
+    """What a reader has around them: a clone in which ``make demo`` was run, and a model and a video of their own."""
     bundled = ROOT / "src" / "throughline" / "bundled"
     for suffix in (".onnx", ".passport.json"):
         shutil.copy(bundled / f"detector{suffix}", tmp_path / f"model{suffix}")
     write_video(World(7), tmp_path / "street.mp4", 20)
+    (tmp_path / "src").symlink_to(ROOT / "src")
+    (tmp_path / ".venv" / "bin").mkdir(parents=True)
+    (tmp_path / ".venv" / "bin" / "throughline").symlink_to(Path(sys.executable).parent / "throughline")
+    (tmp_path / "runs" / "demo").mkdir(parents=True)
+    shutil.copy(tmp_path / "street.mp4", tmp_path / "runs" / "demo" / "annotated.mp4")
     return tmp_path
 
 
