@@ -292,6 +292,7 @@ def main() -> None:
         graph, weights = Path(folder) / "detector.onnx", Path(folder) / "detector.safetensors"
         export(network, graph)
         save_file(network.state_dict(), weights, metadata={"class": "throughline.testing.demo_detector:build"})
+        print(*(f"{path.name} {passports.digest(path)}" for path in (graph, weights)), sep="\n", flush=True)
         figures = measure(graph, UNSEEN_STREETS)
         training = {
             "seed": options.seed,
