@@ -86,6 +86,11 @@ def holds(model: Path) -> str | None:
         verify(model, passport)
     except (InputError, PassportMismatch) as error:
         return error.problem
+    return lacks(passport)
+
+
+def lacks(passport: Passport) -> str | None:
+    """What a passport that was verified already lacks to hold here; None when it lacks nothing."""
     if not is_sealed(passport):
         return "its passport was not sealed on this machine"
     from throughline.hardware import fingerprint

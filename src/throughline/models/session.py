@@ -241,10 +241,10 @@ def _cleared(path: Path, trust: bool) -> tuple[Description, Passport | None]:
     """What is known of a file that is safe to open; anything else is refused."""
     from throughline.models.loading import check
 
-    passport, foreign = passports.read(path), passports.holds(path)
-    if passport is not None and foreign is not None:
-        passports.verify(path, passport)  # a passport from elsewhere is no fault; one that contradicts its file is
-    return check(path, trust=trust, passport_holds=foreign is None), passport
+    if (passport := passports.read(path)) is not None:
+        passports.verify(path, passport)
+    holds = passport is not None and passports.lacks(passport) is None
+    return check(path, trust=trust, passport_holds=holds), passport
 
 
 def _building(path: Path, class_: str | None, trust: bool) -> Callable[[Path], Any]:

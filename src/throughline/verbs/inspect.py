@@ -156,7 +156,7 @@ def _standing(artifact: Artifact) -> str:
     if not artifact.issued:
         return "none"
     where = passports.path_of(artifact.path).name
-    reason = passports.holds(artifact.path)
+    reason = passports.lacks(artifact.passport)
     return f"{where} matches the file" + ("; sealed on this machine" if reason is None else f"; {reason}")
 
 

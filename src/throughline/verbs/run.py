@@ -170,7 +170,8 @@ def _planned(sources: Sequence[str], model: Path, given: dict[str, Any]) -> Plan
     flags = {name: value for name, value in given.items() if name in known}
     chosen = settings.resolve(profile=given.get("profile"), config=given.get("config"), flags=flags)
     artifact = read_artifact(model)
-    require_trust(identify(model), passports.holds(model) is None, bool(given.get("trust")))
+    holds = artifact.issued and passports.lacks(artifact.passport) is None
+    require_trust(identify(model), holds, bool(given.get("trust")))
     saves = tuple(dict.fromkeys(part.strip() for part in given.get("save", _SAVE).split(",") if part.strip()))
     if not saves:
         raise InputError(f"--save {given['save']!r} names nothing", f"one or more of: {', '.join(SINKS.names())}")
