@@ -16,12 +16,12 @@ from typing import Any, Final, final
 import numpy as np
 import numpy.typing as npt
 
+from throughline.assignment import pair
 from throughline.contracts.detections import Detections
 from throughline.contracts.errors import InputError
 from throughline.contracts.frames import Frame
 from throughline.plugins import Plugin
 from throughline.video.trackers._appearance import LENGTH, difference, looks_of
-from throughline.video.trackers._assignment import pair
 from throughline.video.trackers._motion import Motion, centred, overlap
 
 _STEP: Final = 1 / 30

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from throughline.video.trackers._assignment import assign, pair
+from throughline.assignment import assign, pair
 
 scipy = pytest.importorskip("scipy.optimize")
 

@@ -1,4 +1,4 @@
-"""The best pairing of tracks and detections, exact, and the same on every machine.
+"""The best pairing of two sides (tracks and detections, truth and what was found), exact and the same everywhere.
 
 SciPy has such a solver, but it is not in the core install, and two solvers that
 break ties differently would give two machines different identities. So there is
