@@ -62,9 +62,8 @@ class Detector:
         """Write frames into a batch as the model wants to see them, and say how each lies there."""
         fits = []
         for frame, slot in zip(frames, batch, strict=True):
-            height, width = frame.image.shape[:2]
-            fits.append(self.preprocess.fit((height, width), self.canvas))
-            fits[-1].apply(frame.image, slot)
+            fits.append(self.preprocess.fit(frame.size, self.canvas))
+            fits[-1].apply(frame.picture, slot)
         normalise(batch, self.preprocess)
         return fits
 

@@ -13,6 +13,8 @@ import numpy as np
 import numpy.typing as npt
 
 from throughline.contracts.errors import InputError
+from throughline.contracts.frames import Picture
+from throughline.vision.scaling import scaled
 
 GREY = 114
 """What detectors are trained to see as "nothing here"."""
@@ -43,20 +45,21 @@ class Letterbox:
         height, width = (max(1, min(room, round(side * scale))) for side, room in zip(frame, canvas, strict=True))
         return cls(frame, canvas, (height, width), ((canvas[0] - height) // 2, (canvas[1] - width) // 2))
 
-    def apply(self, image: npt.NDArray[np.uint8], into: npt.NDArray[np.float32]) -> None:
-        """Write an RGB picture into one 3 x height x width slot of a batch, as 0 to 1."""
+    def apply(self, picture: npt.NDArray[np.uint8] | Picture, into: npt.NDArray[np.float32]) -> None:
+        """Write a picture into one 3 x height x width slot of a batch: RGB from 0 to 1."""
         import cv2
 
-        (height, width), (top, left) = self.picture, self.corner
-        if image.shape[:2] != self.frame:
-            raise InputError(f"the frame is {image.shape[:2]}; this letterbox was made for {self.frame}")
-        if (height, width) != self.frame:
-            shrinks = height < self.frame[0]
-            image = cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
-        if (height, width) != self.canvas:
+        size = picture.shape[:2] if isinstance(picture, np.ndarray) else picture.size
+        if size != self.frame:
+            raise InputError(f"the frame is {size}; this letterbox was made for {self.frame}")
+        small = scaled(picture, self.picture)
+        if self.picture != self.canvas:
             into.fill(GREY / 255)
-        picture = into[:, top : top + height, left : left + width]
-        np.multiply(image.transpose(2, 0, 1), np.float32(1 / 255), out=picture, casting="unsafe")
+        (height, width), (top, left) = self.picture, self.corner
+        place = into[:, top : top + height, left : left + width]
+        white = np.float32(np.iinfo(small.dtype).max)
+        for channel, values in zip(place, cv2.split(small), strict=True):
+            np.divide(values, white, out=channel, dtype=np.float32, casting="unsafe")
 
     def to_canvas(self, xyxy: npt.NDArray[np.floating]) -> npt.NDArray[np.float32]:
         """Boxes of the frame, in the pixels of the model's input."""

@@ -21,7 +21,7 @@ from throughline.contracts.runs import Gap
 from throughline.contracts.streams import SourceInfo
 from throughline.video.sources._headers import check_size
 from throughline.video.sources._media import picture_stream, reason_of
-from throughline.video.sources._picture import Turn, to_rgb
+from throughline.video.sources._picture import decoded
 from throughline.video.sources._window import Window
 
 if TYPE_CHECKING:
@@ -205,7 +205,7 @@ class LiveSource:
     def _keep(self, picture: av.VideoFrame, away: float | None, reason: str) -> None:
         check_size(picture.width, picture.height, self._name)
         seconds = max(time.monotonic() - self._began, self._last + _STEP)
-        frame = Frame(self._number, seconds, to_rgb(picture, Turn.of(picture)), self._name)
+        frame = Frame(self._number, seconds, decoded(picture), self._name)
         with self._changed:
             if away is not None:
                 self._gaps.append(Gap(round(away, 3), round(seconds, 3), reason))

@@ -1,4 +1,4 @@
-"""A decoded picture as it is displayed: 8-bit RGB in the stream's own colours, upright.
+"""A decoded picture as it is displayed: RGB in the stream's own colours, upright, and no more of it than is asked for.
 
 Sizes are stored pixels: where a stream says that its pixels are not square, the picture is
 not stretched, because boxes are measured in the pixels that a decoder gives.
@@ -6,19 +6,99 @@ not stretched, because boxes are measured in the pixels that a decoder gives.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final, final
 
 import numpy as np
 import numpy.typing as npt
+
+from throughline.video.sources._turn import Turn
+from throughline.vision.scaling import scaled
 
 if TYPE_CHECKING:
     import av
 
 # AVColorSpace -> the matrix as swscale names it
-_MATRIX = {1: "ITU709", 4: "FCC", 5: "ITU601", 6: "ITU601", 7: "SMPTE240M", 9: "BT2020", 10: "BT2020"}
-_HD = 720
-_RGB_SPACE = 0
-_FULL = 2
+_MATRIX: Final = {1: "ITU709", 4: "FCC", 5: "ITU601", 6: "ITU601", 7: "SMPTE240M", 9: "BT2020", 10: "BT2020"}
+_WEIGHTS: Final = {
+    "ITU709": (0.2126, 0.0722),
+    "FCC": (0.30, 0.11),
+    "ITU601": (0.299, 0.114),
+    "SMPTE240M": (0.212, 0.087),
+    "BT2020": (0.2627, 0.0593),
+}
+"""How much of brightness is red, and how much is blue."""
+_HD: Final = 720
+_RGB_SPACE: Final = 0
+_FULL: Final = 2
+_DEEP: Final = {"": 8, "10le": 10, "12le": 12}
+_BITS: Final = {
+    **{f"yuv{layout}p{deep}": bits for layout in ("420", "422", "444") for deep, bits in _DEEP.items()},
+    **{f"yuvj{layout}p": 8 for layout in ("420", "422", "444")},
+}
+"""The layouts whose three planes can be scaled one by one; every other is converted first."""
+
+
+def decoded(picture: av.VideoFrame) -> npt.NDArray[np.uint8] | Planes:
+    """The picture of a frame: by its planes where they can be read, else converted here and now."""
+    if picture.format.name in _BITS and picture.colorspace != _RGB_SPACE:
+        return Planes(picture)
+    return to_rgb(picture)
+
+
+@final
+class Planes:
+    """A ``contracts.frames.Picture`` that keeps what the decoder gave: brightness and two planes of colour."""
+
+    def __init__(self, picture: av.VideoFrame) -> None:
+        self._picture, self._turn = picture, Turn.of(picture)
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Height and width, upright."""
+        width, height = self._turn.size(self._picture.width, self._picture.height)
+        return height, width
+
+    def rgb(self) -> npt.NDArray[np.uint8]:
+        """All of it."""
+        return to_rgb(self._picture, self._turn)
+
+    def scaled(self, size: tuple[int, int]) -> npt.NDArray[Any]:
+        """Each plane at this size, and only then made RGB."""
+        import cv2
+
+        stored = self._turn.stored(size)
+        merged = cv2.merge([scaled(plane, stored) for plane in self._planes()])
+        return self._turn.apply(cv2.transform(merged, self._to_rgb(merged.dtype)))
+
+    def colours(self, rows: npt.NDArray[np.intp], columns: npt.NDArray[np.intp]) -> npt.NDArray[np.uint8]:
+        """RGB at these places."""
+        rows, columns = self._turn.places(rows, columns, self.size)
+        planes = self._planes()
+        height, width = planes[0].shape
+        values = [plane[rows * plane.shape[0] // height, columns * plane.shape[1] // width] for plane in planes]
+        matrix = self._to_rgb(planes[0].dtype).astype(np.float32)
+        mixed = np.stack(values, axis=-1).astype(np.float32) @ matrix[:, :3].T + matrix[:, 3]
+        most = np.iinfo(planes[0].dtype).max
+        eight_bits: npt.NDArray[np.uint8] = (np.clip(np.rint(mixed), 0, most) * (255 / most)).astype(np.uint8)
+        return eight_bits
+
+    def _planes(self) -> list[npt.NDArray[Any]]:
+        """The three planes, as views of the decoder's memory."""
+        kind = np.dtype(np.uint8 if _BITS[self._picture.format.name] == 8 else "<u2")
+        whole = ((plane, np.frombuffer(memoryview(plane), kind)) for plane in self._picture.planes)
+        return [values.reshape(plane.height, -1)[:, : plane.width] for plane, values in whole]
+
+    def _to_rgb(self, kind: np.dtype[Any]) -> npt.NDArray[np.float64]:
+        """What takes stored brightness and colours to RGB over the whole range of ``kind``: 3 x 4."""
+        bits = _BITS[self._picture.format.name]
+        red, blue = _WEIGHTS[matrix_of(self._picture)]
+        green, unit, most = 1 - red - blue, 2.0 ** (bits - 8), float(np.iinfo(kind).max)
+        full = is_full(self._picture)
+        black, light, colour = (0.0, 2.0**bits - 1, 2.0**bits - 1) if full else (16 * unit, 219 * unit, 224 * unit)
+        u, v = 2 * (1 - blue) / colour, 2 * (1 - red) / colour
+        mixing = np.array([[1 / light, 0, v], [1 / light, -u * blue / green, -v * red / green], [1 / light, u, 0]])
+        shift = -mixing @ [black, 128 * unit, 128 * unit]
+        return most * np.column_stack([mixing, shift])
 
 
 def to_rgb(picture: av.VideoFrame, turn: Turn | None = None) -> npt.NDArray[np.uint8]:
@@ -27,12 +107,11 @@ def to_rgb(picture: av.VideoFrame, turn: Turn | None = None) -> npt.NDArray[np.u
     if picture.format.is_rgb or picture.format.name.startswith("gray") or picture.colorspace == _RGB_SPACE:
         image = picture.reformat(format="rgb24").to_ndarray()
     else:
-        full = picture.color_range == _FULL or picture.format.name.startswith("yuvj")
         image = picture.reformat(
             format="rgb24",
             src_colorspace=matrix_of(picture),
             dst_colorspace="DEFAULT",
-            src_color_range="JPEG" if full else "MPEG",
+            src_color_range="JPEG" if is_full(picture) else "MPEG",
             dst_color_range="JPEG",
         ).to_ndarray()
     return (turn or Turn.of(picture)).apply(image)
@@ -43,35 +122,6 @@ def matrix_of(picture: av.VideoFrame) -> str:
     return _MATRIX.get(picture.colorspace, "ITU709" if picture.height >= _HD else "ITU601")
 
 
-class Turn:
-    """One of the eight ways in which a stored picture can lie."""
-
-    __slots__ = ("mirrored", "transposed", "upended")
-
-    def __init__(self, transposed: bool = False, mirrored: bool = False, upended: bool = False) -> None:
-        self.transposed, self.mirrored, self.upended = transposed, mirrored, upended
-
-    @classmethod
-    def of(cls, picture: av.VideoFrame) -> Turn:
-        """As the frame's display matrix says: x' = ax + cy, y' = bx + dy."""
-        data: Any = picture.side_data.get("DISPLAYMATRIX")
-        if data is None:
-            return cls()
-        a, b, _, c, d = np.frombuffer(bytes(data), np.int32)[:5].tolist()
-        if abs(b) + abs(c) > abs(a) + abs(d):
-            return cls(True, c < 0, b < 0)
-        return cls(False, a < 0, d < 0)
-
-    def size(self, width: int, height: int) -> tuple[int, int]:
-        """Width and height once it lies upright."""
-        return (height, width) if self.transposed else (width, height)
-
-    def apply(self, image: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
-        """The picture upright."""
-        if self.transposed:
-            image = image.transpose(1, 0, 2)
-        if self.mirrored:
-            image = image[:, ::-1]
-        if self.upended:
-            image = image[::-1]
-        return np.ascontiguousarray(image)
+def is_full(picture: av.VideoFrame) -> bool:
+    """Whether black is 0, as computers have it, and not 16, as television has it."""
+    return picture.color_range == _FULL or picture.format.name.startswith("yuvj")

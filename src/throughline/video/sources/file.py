@@ -22,8 +22,9 @@ from throughline.contracts.streams import SourceInfo
 from throughline.plugins import Plugin
 from throughline.video.sources._count import shows
 from throughline.video.sources._media import accelerator, open_file, picture_stream
-from throughline.video.sources._picture import Turn, to_rgb
+from throughline.video.sources._picture import decoded
 from throughline.video.sources._reading import Reading
+from throughline.video.sources._turn import Turn
 from throughline.video.sources._window import Window
 
 if TYPE_CHECKING:
@@ -127,7 +128,7 @@ class FileSource:
                     reading.stop()
                     return
                 if number >= start:
-                    yield Frame(number, seconds, to_rgb(picture), name)
+                    yield Frame(number, seconds, decoded(picture), name)
             if entry is not None and not given:
                 raise _NoEntry
 
