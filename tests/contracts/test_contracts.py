@@ -7,6 +7,7 @@ from throughline.contracts import errors
 from throughline.contracts.artifacts import TensorSpec
 from throughline.contracts.detections import Detection, Detections
 from throughline.contracts.errors import InputError, MissingExtra, ThroughlineError
+from throughline.contracts.masks import Masks
 from throughline.contracts.runs import Accounting
 from throughline.contracts.verdicts import Check, Verdict
 
@@ -40,7 +41,8 @@ def test_detections_are_rows_of_equal_columns() -> None:
         ("confidence", np.zeros(2, np.float32), "confidence"),
         ("class_id", np.zeros((), np.int64), "class_id"),
         ("tracker_id", np.zeros(4, np.int64), "there are 3 boxes"),
-        ("mask", np.zeros((3, 4), bool), "mask"),
+        ("masks", Masks.of(np.zeros((2, 4, 4), bool)), "2 masks and 3 boxes"),
+        ("masks", np.zeros((3, 4, 4), bool), r"Masks\.of"),
         ("data", {"visibility": np.ones(1)}, "visibility"),
     ],
 )

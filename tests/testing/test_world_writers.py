@@ -62,7 +62,8 @@ def test_coco_reads_back_with_pycocotools(tmp_path: Path) -> None:
     for number, image in enumerate(coco.loadImgs(sorted(coco.getImgIds()))):
         frame, truth = WORLD.frame(number * 20)
         found = truth.detections
-        assert found.mask is not None
+        masks = found.mask
+        assert masks is not None
         assert found.tracker_id is not None
         assert (image["width"], image["height"]) == (320, 192)
         assert np.array_equal(picture(index.parent / "images" / image["file_name"]), frame.image)
@@ -75,7 +76,7 @@ def test_coco_reads_back_with_pycocotools(tmp_path: Path) -> None:
             assert annotation["track_id"] == found.tracker_id[row]
             assert annotation["visibility"] == pytest.approx(found.data["visibility"][row], abs=1e-4)
             mask = coco.annToMask(annotation).astype(bool)
-            assert np.array_equal(mask, found.mask[row])
+            assert np.array_equal(mask, masks[row])
             assert annotation["area"] == mask.sum()
 
 

@@ -3,6 +3,7 @@ from __future__ import annotations
 import numpy as np
 
 from throughline.contracts.detections import Detections
+from throughline.contracts.masks import Masks
 from throughline.vision.drawing import annotate
 
 
@@ -53,11 +54,11 @@ def test_a_mask_tints_its_object_and_nothing_else() -> None:
     image = np.full((200, 300, 3), 90, np.uint8)
     mask = np.zeros((1, 200, 300), bool)
     mask[0, 100:130, 120:160] = True
-    drawn = annotate(image, found([[100, 80, 180, 150]], mask=mask))
+    drawn = annotate(image, found([[100, 80, 180, 150]], masks=Masks.of(mask)))
     plain = annotate(image, found([[100, 80, 180, 150]]))
     changed = (drawn != plain).any(axis=2)
     np.testing.assert_array_equal(changed, mask[0])
     # Four tenths of the first colour on six tenths of what was there.
     assert drawn[110, 140].tolist() == [round(0.6 * 90 + 0.4 * part) for part in (86, 180, 233)]
-    beyond = annotate(image, found([[-20, -20, 400, 400]], mask=np.ones((1, 200, 300), bool)))
+    beyond = annotate(image, found([[-20, -20, 400, 400]], masks=Masks.of(np.ones((1, 200, 300), bool))))
     assert (beyond != 90).any(axis=2).mean() > 0.99

@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from throughline.contracts.detections import Detections
+from throughline.contracts.masks import Crop
 
 # Eight hues that stay apart on asphalt, grass and sky, and for most colour-blind readers.
 _PALETTE = (
@@ -29,8 +30,8 @@ def annotate(image: npt.NDArray[np.uint8], found: Detections) -> npt.NDArray[np.
     boxes = found.xyxy.round().astype(int).tolist()
     for row in reversed(surest_first):
         x1, y1, x2, y2 = boxes[row]
-        if found.mask is not None:
-            _fill(canvas, found.mask[row], boxes[row], _colour(found, row))
+        if found.masks is not None and (crop := found.masks.crops[row]) is not None:
+            _tint(canvas, crop, _colour(found, row))
         cv2.rectangle(canvas, (x1, y1), (x2, y2), _colour(found, row), line, cv2.LINE_AA)
     taken: list[tuple[int, int, int, int]] = []
     for row in surest_first:
@@ -43,14 +44,11 @@ def annotate(image: npt.NDArray[np.uint8], found: Detections) -> npt.NDArray[np.
     return canvas
 
 
-def _fill(
-    canvas: npt.NDArray[np.uint8], mask: npt.NDArray[np.bool_], box: list[int], colour: tuple[int, int, int]
-) -> None:
-    """Tint what the mask covers, so that the object still shows through. It lies within its box, give or take one."""
-    left, top, right, bottom = (max(0, side) for side in (box[0] - 1, box[1] - 1, box[2] + 1, box[3] + 1))
-    inside = mask[top:bottom, left:right]
-    region = canvas[top:bottom, left:right]
-    region[inside] = np.rint(region[inside] * (1 - _TINT) + np.array(colour) * _TINT)
+def _tint(canvas: npt.NDArray[np.uint8], mask: Crop, colour: tuple[int, int, int]) -> None:
+    """Tint what the mask covers, so that the object still shows through."""
+    height, width = mask.pixels.shape
+    region = canvas[mask.top : mask.top + height, mask.left : mask.left + width]
+    region[mask.pixels] = np.rint(region[mask.pixels] * (1 - _TINT) + np.array(colour) * _TINT)
 
 
 def _colour(found: Detections, row: int) -> tuple[int, int, int]:

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from throughline.contracts.detections import Detections
 from throughline.contracts.errors import InputError
 from throughline.contracts.frames import Frame
+from throughline.contracts.masks import Masks
 from throughline.video.trackers import TRACKERS
 from throughline.video.trackers.hybrid import HybridTracker
 
@@ -133,7 +134,7 @@ def test_only_what_is_followed_comes_back_with_all_its_columns() -> None:
         np.array([walker(10), walker(100), walker(200)], np.float32),
         np.array([0.9, 0.1, 0.95], np.float32),
         np.array([0, 1, 2]),
-        mask=np.zeros((3, 4, 4), bool),
+        masks=Masks.of(np.zeros((3, 4, 4), bool)),
         data={"nth": np.arange(3)},
         labels=("a", "b", "c"),
     )

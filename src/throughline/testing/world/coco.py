@@ -32,7 +32,8 @@ def write_coco(world: World, folder: str | Path, count: int) -> Path:
             save_picture(draft / "images" / name, frame.image)
             images.append({"id": number, "file_name": name, "width": world.width, "height": world.height})
             found = truth.detections
-            assert found.mask is not None
+            masks = found.mask
+            assert masks is not None
             assert found.tracker_id is not None
             for row, (x1, y1, x2, y2) in enumerate(found.xyxy.tolist()):
                 annotations.append(
@@ -41,8 +42,8 @@ def write_coco(world: World, folder: str | Path, count: int) -> Path:
                         "image_id": number,
                         "category_id": int(found.class_id[row]) + 1,
                         "bbox": [x1, y1, x2 - x1, y2 - y1],
-                        "area": int(np.count_nonzero(found.mask[row])),
-                        "segmentation": run_lengths(found.mask[row]),
+                        "area": int(np.count_nonzero(masks[row])),
+                        "segmentation": run_lengths(masks[row]),
                         "iscrowd": 0,
                         "track_id": int(found.tracker_id[row]),
                         "visibility": round(float(found.data["visibility"][row]), 4),

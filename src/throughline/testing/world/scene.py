@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from throughline.contracts.detections import Detections
+from throughline.contracts.masks import Crop, Masks
 from throughline.testing.world.canvas import Sprite
 from throughline.testing.world.furniture import ROWS
 from throughline.testing.world.stage import Stage, shadow
@@ -108,14 +109,12 @@ class Scene:
             if min(wide, high) >= _LEAST_SIDE:
                 x, y = x + laid.where[1].start, y + laid.where[0].start
                 kept.append((laid, count, (x, y, x + wide, y + high), mine))
-        masks = np.zeros((len(kept), *self._owner.shape), np.bool_)
-        for mask, (laid, _, _, mine) in zip(masks, kept, strict=True):
-            mask[laid.where] = mine
+        crops = [Crop(laid.where[0].start, laid.where[1].start, mine) for laid, _, _, mine in kept]
         detections = Detections(
             xyxy=np.array([box for _, _, box, _ in kept], np.float32).reshape(-1, 4),
             confidence=np.ones(len(kept), np.float32),
             class_id=np.array([laid.placed.member.class_id for laid, *_ in kept], np.int64),
-            mask=masks,
+            masks=Masks(self._owner.shape, tuple(crops)),
             tracker_id=np.array([laid.placed.member.identity for laid, *_ in kept], np.int64),
             data={"visibility": np.array([count / laid.silhouette for laid, count, *_ in kept], np.float32)},
             labels=LABELS,

@@ -1,8 +1,7 @@
 """Classification: one score per class for the whole picture, [batch, classes], as logits or as probabilities.
 
-A class that is sure enough becomes a detection whose box is the whole frame: what is
-true of the frame everywhere. So every sink can write it and every reader knows where it
-holds; the best class comes first.
+A class that is sure enough becomes a row about the whole frame, marked ``of_frame``; its
+box is the frame's own, for readers who know boxes alone. The best class comes first.
 """
 
 from __future__ import annotations
@@ -38,7 +37,8 @@ def decode(
         best = order[row[order] >= conf][:max_det].astype(np.int64)
         height, width = fit.frame
         whole = np.tile(np.array([0, 0, width, height], np.float32), (len(best), 1))
-        found.append(Detections(whole, row[best], best, labels=labels))
+        data = {"of_frame": np.ones(len(best), np.bool_)}
+        found.append(Detections(whole, row[best], best, data=data, labels=labels))
     return found
 
 

@@ -12,10 +12,10 @@ from dataclasses import replace
 from math import ceil, floor
 
 import numpy as np
-import numpy.typing as npt
 
 from throughline.contracts.artifacts import Array
 from throughline.contracts.detections import Detections
+from throughline.contracts.masks import Crop, Masks
 from throughline.plugins import Plugin
 from throughline.vision.decoders._heads import Floats, another_layout, best_places, finished_rows, first_of
 from throughline.vision.letterbox import Letterbox
@@ -53,24 +53,24 @@ def decode(
             best = best_places(one[:4].T, scores, conf=conf, iou=iou, max_det=max_det)
             coefficients = one[-masks:, best.places].T
         boxes = best.on(fit, labels)
-        found.append(replace(boxes, mask=_masks(coefficients, recipe, boxes.xyxy, fit)))
+        found.append(replace(boxes, masks=_masks(coefficients, recipe, boxes.xyxy, fit)))
     return found
 
 
-def _masks(coefficients: Array, prototypes: Array, xyxy: Floats, fit: Letterbox) -> npt.NDArray[np.bool_]:
+def _masks(coefficients: Array, prototypes: Array, xyxy: Floats, fit: Letterbox) -> Masks:
     """Each object's mask in the frame, looked up for the pixels of its own box alone."""
     import cv2
 
-    # Zeros are given by the system page by page: what lies outside every box costs no memory.
-    masks = np.zeros((len(xyxy), *fit.frame), np.bool_)
+    crops = []
     count, height, width = prototypes.shape
     with np.errstate(invalid="ignore", over="ignore"):  # what is no number lies in no mask
         recipes = coefficients.astype(np.float32) @ prototypes.reshape(count, -1).astype(np.float32)
     down, across = height / fit.canvas[0], width / fit.canvas[1]
     y_step, x_step = fit.picture[0] / fit.frame[0] * down, fit.picture[1] / fit.frame[1] * across
-    for mask, recipe, (x1, y1, x2, y2) in zip(masks, recipes, xyxy.tolist(), strict=True):
+    for recipe, (x1, y1, x2, y2) in zip(recipes, xyxy.tolist(), strict=True):
         left, top, right, bottom = floor(x1), floor(y1), ceil(x2), ceil(y2)
         if right <= left or bottom <= top:
+            crops.append(Crop(top, left, np.zeros((0, 0), np.bool_)))
             continue
         # From the centre of a frame's pixel to its place among the prototype's pixels' centres.
         lookup = np.array(
@@ -86,8 +86,8 @@ def _masks(coefficients: Array, prototypes: Array, xyxy: Floats, fit: Letterbox)
             flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
             borderMode=cv2.BORDER_REPLICATE,
         )
-        mask[top:bottom, left:right] = inside > 0
-    return masks
+        crops.append(Crop(top, left, inside > 0))
+    return Masks(fit.frame, tuple(crops))
 
 
 PLUGIN = Plugin(
