@@ -170,3 +170,12 @@ def test_what_cannot_be_compared_is_refused() -> None:
         score_boxes([box], [box], most=0)
     with pytest.raises(InputError, match="'crowd' is int64"):
         score_boxes([box], [Detections(box.xyxy, box.confidence, box.class_id, data={"crowd": np.array([1])})])
+
+
+def test_what_is_said_of_the_whole_frame_is_no_box() -> None:
+    box = one(0, 0, 10, 10, confidence=0.5)
+    said = Detections(
+        np.float32([[0, 0, 10, 10], [0, 0, 99, 99]]), np.float32([0.5, 0.9]), np.array([0, 0]),
+        data={"of_frame": np.array([False, True])}, labels=LABELS,
+    )  # fmt: skip
+    assert score_boxes([said], [box]).map50_95 == 1.0

@@ -156,11 +156,24 @@ def test_nothing_to_follow_is_no_score() -> None:
 def test_what_cannot_be_compared_is_refused() -> None:
     truth = boxes(at(0), np.array([1]))
     bare = Detections(truth.xyxy, truth.confidence, truth.class_id)
-    with pytest.raises(InputError, match="frame 1: boxes of the results have no identity"):
-        score_tracks([truth, bare], [truth, truth])
+    with pytest.raises(InputError, match="none of the 2 boxes of the results has an identity"):
+        score_tracks([bare, bare], [truth, truth])
+    with pytest.raises(InputError, match="frame 1: a box of the truth has no identity"):
+        score_tracks([truth, truth], [truth, bare])
     with pytest.raises(InputError, match="frame 0: one identity is twice in the truth"):
         score_tracks([truth], [boxes(np.vstack((at(0), at(9))), np.array([4, 4]))])
     with pytest.raises(InputError, match="frame 0 is in the truth and not in the results"):
         score_tracks([], [truth])
     with pytest.raises(InputError, match="overlap is 0"):
         score_tracks([truth], [truth], overlap=0)
+
+
+def test_what_was_not_followed_and_what_is_no_object_is_left_out() -> None:
+    followed = boxes(at(0), np.array([1]))
+    two = boxes(np.vstack((at(0), at(40))), np.array([1, -1]))
+    assert score_tracks([two], [followed]) == score_tracks([followed], [followed])
+    whole = Detections(
+        np.float32([[0, 0, 99, 99]]), np.float32([1]), np.array([0]), data={"of_frame": np.array([True])}
+    )
+    scored = score_tracks([followed, whole], [followed, Detections.empty()])
+    assert (scored.misses, scored.false_alarms) == (0, 0)

@@ -17,7 +17,7 @@ Boxes = npt.NDArray[np.float64]
 def side_by_side(
     found: Iterable[Detections], truth: Iterable[Detections]
 ) -> Iterator[tuple[int, Detections, Detections]]:
-    """Each frame's number with what was found in it and what is really there."""
+    """Each frame's number with the objects that were found in it and those that are really there."""
     for frame, (seen, real) in enumerate(zip_longest(found, truth)):
         if seen is None or real is None:
             ends, other = ("results", "truth") if seen is None else ("truth", "results")
@@ -35,7 +35,7 @@ def side_by_side(
             raise InputError(f"frame {frame}: a box or a confidence of the results is not a finite number")
         if not np.isfinite(real.xyxy).all() or (real.xyxy[:, 2:] < real.xyxy[:, :2]).any():
             raise InputError(f"frame {frame}: a box of the truth ends before it begins, or is not finite")
-        yield frame, seen, real
+        yield frame, seen[~seen.of_frame], real[~real.of_frame]
 
 
 def overlaps(found: Detections, truth: Detections, crowd: npt.NDArray[np.bool_] | None = None) -> Boxes:

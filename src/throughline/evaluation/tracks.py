@@ -8,7 +8,7 @@ alike, over 19 strictnesses. A box of the wrong class is no match. Tests hold ev
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final, TypeAlias
 
 import numpy as np
@@ -61,18 +61,24 @@ def score_tracks(found: Iterable[Detections], truth: Iterable[Detections], *, ov
     """Compare who was followed with who was there, one Detections with identities a frame on each side.
 
     Args:
-        found: the results.
+        found: the results; boxes without an identity were not followed, and are left out.
         truth: what is really there.
         overlap: the least intersection over union that makes a match, for MOTA and IDF1.
     """
     if not 0 < overlap <= 1:
         raise InputError(f"overlap is {overlap}; it must be over 0 and at most 1", "give 0.5, as is usual")
-    real, ours = _Register(), _Register()
-    moments = [
-        _Moment(real.of(there, frame, "truth"), ours.of(seen, frame, "results"), overlaps(there, seen))
-        for frame, seen, there in side_by_side(found, truth)
-    ]
-    lives, tracks = real.counts(), ours.counts()
+    lives_of, tracks_of = _Register(), _Register()
+    moments, without = [], 0
+    for frame, boxes, real in side_by_side(found, truth):
+        followed = _identified(boxes)
+        if len(named := _identified(real)) < len(real):
+            raise InputError(f"frame {frame}: a box of the truth has no identity", "give truth that names its objects")
+        without += len(boxes) - len(followed)
+        rows = lives_of.take(named, frame, "truth"), tracks_of.take(followed, frame, "results")
+        moments.append(_Moment(*rows, overlaps(named, followed)))
+    lives, tracks = lives_of.counts(), tracks_of.counts()
+    if without and not len(tracks):
+        raise InputError(f"none of the {without} boxes of the results has an identity", "run with a tracker")
     there, seen = int(lives.sum()), int(tracks.sum())
     matched, switches = _continued(moments, len(lives), overlap)
     kept = _kept(moments, len(lives), len(tracks), overlap)
@@ -108,15 +114,9 @@ class _Register:
         self._rows: dict[int, int] = {}
         self._boxes: list[int] = []
 
-    def of(self, one: Detections, frame: int, side: str) -> Numbers:
+    def take(self, one: Detections, frame: int, side: str) -> Numbers:
         """The rows of a frame's identities."""
-        if one.tracker_id is None:
-            if len(one):
-                raise InputError(
-                    f"frame {frame}: boxes of the {side} have no identity",
-                    "run with a tracker, and give truth that names its objects",
-                )
-            return np.empty(0, np.int64)
+        assert one.tracker_id is not None
         rows = []
         for identity in one.tracker_id.tolist():
             row = self._rows.setdefault(identity, len(self._boxes))
@@ -131,6 +131,12 @@ class _Register:
     def counts(self) -> Numbers:
         """How many boxes each identity has."""
         return np.array(self._boxes, np.int64)
+
+
+def _identified(one: Detections) -> Detections:
+    """The rows that have an identity."""
+    identities = np.full(len(one), -1) if one.tracker_id is None else one.tracker_id
+    return replace(one[identities >= 0], tracker_id=identities[identities >= 0])
 
 
 def _continued(moments: Sequence[_Moment], objects: int, overlap: float) -> tuple[int, int]:
