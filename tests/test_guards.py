@@ -18,9 +18,10 @@ from throughline.cli import VERBS
 ROOT = Path(__file__).parents[1]
 
 PUBLIC = {
-    "Artifact", "Check", "Config", "Detection", "Detections", "Frame", "InputError", "MissingExtra", "ModelRefused",
-    "Passport", "PassportMismatch", "Predictor", "Session", "SettingsError", "TensorSpec", "ThroughlineError",
-    "Unavailable", "Verdict", "demo", "doctor", "inspect", "open_model", "read_artifact", "run",
+    "Artifact", "Check", "Config", "Detection", "Detections", "Frame", "HybridTracker", "InputError", "MissingExtra",
+    "ModelManager", "ModelRefused", "Passport", "PassportMismatch", "Predictor", "Session", "SettingsError",
+    "SourceFailed", "TensorSpec", "ThroughlineError", "Unavailable", "Verdict", "VideoProcessor", "demo", "doctor",
+    "inspect", "open_model", "read_artifact", "run",
 }  # fmt: skip
 
 

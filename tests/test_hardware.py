@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from throughline import hardware
+from throughline import Unavailable, hardware
 
 
 def test_it_counts_the_cores_this_process_may_use() -> None:
@@ -43,3 +43,13 @@ def test_gpus_are_read_from_the_drivers_own_program(tmp_path: Path, monkeypatch:
     assert hardware._gpus() == (hardware.Gpu(0, "NVIDIA H200", "580.65.06", 143771, "9.0"),)
     driver.write_text("#!/bin/sh\necho 'no devices were found'; exit 9\n")
     assert hardware._gpus() == ()
+
+
+def test_a_gpus_memory_is_read_from_the_drivers_own_program(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    driver = tmp_path / "nvidia-smi"
+    driver.write_text("#!/bin/sh\necho '0, 1024, 2048'\necho '1, 3, 143771'\n")
+    driver.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    assert hardware.gpu_memory(1) == hardware.GpuMemory(3 * 2**20, 143771 * 2**20)
+    with pytest.raises(Unavailable, match="no NVIDIA GPU 2"):
+        hardware.gpu_memory(2)

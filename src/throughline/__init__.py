@@ -17,11 +17,13 @@ if TYPE_CHECKING:
         ModelRefused,
         PassportMismatch,
         SettingsError,
+        SourceFailed,
         ThroughlineError,
         Unavailable,
     )
     from throughline.contracts.frames import Frame
     from throughline.contracts.verdicts import Check, Verdict
+    from throughline.manager import ModelManager
     from throughline.models.artifact import read_artifact
     from throughline.models.session import Session, open_model
     from throughline.settings import Config
@@ -29,6 +31,8 @@ if TYPE_CHECKING:
     from throughline.verbs.doctor import doctor
     from throughline.verbs.inspect import inspect
     from throughline.verbs.run import run
+    from throughline.video.processor import VideoProcessor
+    from throughline.video.trackers.hybrid import HybridTracker
 
 __version__ = "0.1.0"
 
@@ -41,11 +45,13 @@ _HOMES = {
         "ModelRefused",
         "PassportMismatch",
         "SettingsError",
+        "SourceFailed",
         "ThroughlineError",
         "Unavailable",
     ),
     "contracts.frames": ("Frame",),
     "contracts.verdicts": ("Check", "Verdict"),
+    "manager": ("ModelManager",),
     "models.artifact": ("read_artifact",),
     "models.session": ("Session", "open_model"),
     "settings": ("Config",),
@@ -53,13 +59,16 @@ _HOMES = {
     "verbs.doctor": ("doctor",),
     "verbs.inspect": ("inspect",),
     "verbs.run": ("run",),
+    "video.processor": ("VideoProcessor",),
+    "video.trackers.hybrid": ("HybridTracker",),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 
 __all__ = [
-    "Artifact", "Check", "Config", "Detection", "Detections", "Frame", "InputError", "MissingExtra", "ModelRefused",
-    "Passport", "PassportMismatch", "Predictor", "Session", "SettingsError", "TensorSpec", "ThroughlineError",
-    "Unavailable", "Verdict", "demo", "doctor", "inspect", "open_model", "read_artifact", "run",
+    "Artifact", "Check", "Config", "Detection", "Detections", "Frame", "HybridTracker", "InputError", "MissingExtra",
+    "ModelManager", "ModelRefused", "Passport", "PassportMismatch", "Predictor", "Session", "SettingsError",
+    "SourceFailed", "TensorSpec", "ThroughlineError", "Unavailable", "Verdict", "VideoProcessor", "demo", "doctor",
+    "inspect", "open_model", "read_artifact", "run",
 ]  # fmt: skip
 
 

@@ -15,6 +15,8 @@ import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
+from throughline.contracts.errors import Unavailable
+
 _FEATURES = {
     "AVX2": "avx2",
     "AVX-512": "avx512f",
@@ -46,6 +48,14 @@ class Gpu:
     driver: str
     memory_mb: int
     compute: str
+
+
+@dataclass(frozen=True, slots=True)
+class GpuMemory:
+    """What a GPU's memory holds now, in bytes, whoever put it there."""
+
+    used: int
+    total: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +104,14 @@ def memory_available() -> int:
     return max(0, min(free, int(limit) - int(used))) if limit.isdigit() and used.isdigit() else free
 
 
+def gpu_memory(index: int) -> GpuMemory:
+    """The memory of the GPU of this number, as its driver counts it."""
+    for row in _asked_of_the_driver("index", "memory.used", "memory.total"):
+        if row[0] == str(index):
+            return GpuMemory(*(int(float(cell) * 2**20) for cell in row[1:]))
+    raise Unavailable(f"there is no NVIDIA GPU {index} here that its driver reports on", "see: throughline doctor")
+
+
 def fingerprint() -> dict[str, str]:
     """What a compiled engine depends on here; empty without a GPU."""
     gpus = detect().gpus
@@ -115,20 +133,27 @@ def _cpu() -> Cpu:
 
 
 def _gpus() -> tuple[Gpu, ...]:
+    return tuple(
+        Gpu(int(index), name, driver, int(float(memory)), compute)
+        for index, name, driver, memory, compute in _asked_of_the_driver(
+            "index", "name", "driver_version", "memory.total", "compute_cap"
+        )
+    )
+
+
+def _asked_of_the_driver(*what: str) -> list[list[str]]:
+    """A row for each GPU; none where there is no driver or it does not answer."""
     if (program := shutil.which("nvidia-smi")) is None:
-        return ()
-    query = "--query-gpu=index,name,driver_version,memory.total,compute_cap"
+        return []
+    query = f"--query-gpu={','.join(what)}"
     try:
         asked = subprocess.run(
             [program, query, "--format=csv,noheader,nounits"], capture_output=True, text=True, timeout=20, check=True
         )
     except (OSError, subprocess.SubprocessError):
-        return ()
-    rows = [[cell.strip() for cell in line.split(",")] for line in asked.stdout.splitlines()]
-    return tuple(
-        Gpu(int(index), name, driver, int(float(memory)), compute)
-        for index, name, driver, memory, compute in (row for row in rows if len(row) == 5)
-    )
+        return []
+    rows = ([cell.strip() for cell in line.split(",")] for line in asked.stdout.splitlines())
+    return [row for row in rows if len(row) == len(what)]
 
 
 def _meminfo(key: str) -> int:
