@@ -1,9 +1,13 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
+import pytest
 
 from throughline.contracts.detections import Detections
-from throughline.contracts.masks import Masks
+from throughline.contracts.masks import Crop, Masks
+from throughline.vision import drawing
 from throughline.vision.drawing import annotate
 
 
@@ -62,3 +66,73 @@ def test_a_mask_tints_its_object_and_nothing_else() -> None:
     assert drawn[110, 140].tolist() == [round(0.6 * 90 + 0.4 * part) for part in (86, 180, 233)]
     beyond = annotate(image, found([[-20, -20, 400, 400]], masks=Masks.of(np.ones((1, 200, 300), bool))))
     assert (beyond != 90).any(axis=2).mean() > 0.99
+
+
+def test_what_is_of_the_whole_frame_stands_in_its_corner_without_a_box() -> None:
+    image = np.full((200, 300, 3), 90, np.uint8)
+    drawn = annotate(image, found([[0, 0, 300, 200]] * 9, data={"of_frame": np.ones(9, bool)}))
+    changed = (drawn != 90).any(axis=2)
+    assert changed[:60, :40].any()
+    assert not changed[100:].any(), "five captions, not nine"
+    assert not changed[:, 200:].any()
+    both = found([[0, 0, 300, 200], [0, 0, 120, 150]], data={"of_frame": np.array([True, False])})
+    label = (annotate(image, both) != annotate(image, both[:1])).any(axis=2)
+    assert not label[2:13, 2:40].any(), "no label on a caption"
+
+
+@pytest.mark.parametrize("size", [(20, 30), (64, 40), (540, 960)])
+def test_labels_never_leave_the_picture(size: tuple[int, int]) -> None:
+    height, width = size
+    boxes = [
+        [0, 0, width, height], [width - 1, height - 1, width, height], [0, height - 1, 1, height],
+        [-90, -90, -80, -80], [width + 50, height + 50, width + 60, height + 60], [0, 0, 1, 1],
+    ]  # fmt: skip
+    long = replace(found(boxes), labels=("a very long label of a class " * 9,))
+    tags = drawing._Tags(np.zeros((*size, 3), np.uint8))
+    for (x1, y1, _, y2), one in zip(boxes, long, strict=True):
+        tags.label(one.class_name, (x1, y1, y2), (9, 9, 9))
+    for left, top, right, bottom in tags.taken:
+        assert 0 <= left < right <= max(width, 20)
+        assert 0 <= top < bottom <= height
+    annotate(np.zeros((*size, 3), np.uint8), long)
+
+
+def test_lines_and_letters_grow_with_the_picture() -> None:
+    def thick(height: int) -> tuple[int, int]:
+        image = np.full((height, height * 16 // 9, 3), 90, np.uint8)
+        changed = (annotate(image, found([[height / 4, height / 4, height, height / 2]])) != 90).any(axis=2)
+        middle = changed[:, height * 7 // 8]
+        return int(middle[height * 3 // 8 :].sum()), int(changed[: height // 4, height // 4 + 2].sum())
+
+    (line, tag), (line4, tag4) = thick(540), thick(2160)
+    assert line4 >= 3 * line
+    assert tag4 >= 3 * tag
+
+
+def test_keypoints_are_dots_and_a_persons_are_joined() -> None:
+    image = np.full((400, 600, 3), 90, np.uint8)
+    points = np.zeros((1, 17, 3), np.float32)
+    points[0, 5], points[0, 6], points[0, 7] = (200, 100, 0.9), (300, 100, 0.9), (200, 300, 0.2)
+    box = [[150, 50, 350, 350]]
+    plain, drawn = annotate(image, found(box)), annotate(image, found(box, data={"keypoints": points}))
+    changed = (drawn != plain).any(axis=2)
+    assert changed[100, 200:301].all(), "from shoulder to shoulder"
+    assert not changed[110:].any(), "what the model does not see is not drawn"
+    hand = annotate(image, found(box, data={"keypoints": points[:, :9]}))
+    assert not (hand != plain).any(axis=2)[100, 220:280].any(), "other skeletons are dots alone"
+    missing = np.full((1, 17, 3), np.nan, np.float32)
+    np.testing.assert_array_equal(annotate(image, found(box, data={"keypoints": missing})), plain)
+
+
+def test_without_an_identity_the_class_gives_colour_and_text() -> None:
+    image = np.full((200, 300, 3), 90, np.uint8)
+    box = [[100, 80, 180, 150]]
+    np.testing.assert_array_equal(annotate(image, found(box)), annotate(image, found(box, tracker_id=np.array([-1]))))
+
+
+def test_a_mask_at_the_edge_and_one_without_pixels() -> None:
+    image = np.full((50, 60, 3), 90, np.uint8)
+    crops = (Crop(40, 50, np.ones((10, 10), bool)), Crop(0, 0, np.zeros((0, 0), bool)), None)
+    boxes = [[50, 40, 60, 50]] * 3
+    drawn = annotate(image, found(boxes, masks=Masks((50, 60), crops)))
+    assert (drawn[45:49, 55:59] != 90).all()

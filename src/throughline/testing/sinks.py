@@ -3,8 +3,10 @@
     class TestMine(SinkConformance):
         sink = "mine"
 
-The promise at its heart: a run that is killed, anywhere and often, ends with the very
-bytes of a run that was not. A sink that writes no files says so (``writes = False``).
+A sink is given what three models say of each frame: boxes that are tracked, masks and
+keypoints that are not, and classes of the whole frame. The promise at its heart: a run
+that is killed, anywhere and often, ends with the very bytes of a run that was not. A
+sink that writes no files says so (``writes = False``).
 """
 # ruff: noqa: D102 - a test's name is its docstring, and this file imports without pytest
 
@@ -27,11 +29,15 @@ import numpy as np
 from throughline.contracts.detections import Detections
 from throughline.contracts.errors import InputError
 from throughline.contracts.frames import Frame
+from throughline.contracts.masks import Crop, Masks
 from throughline.contracts.streams import Sink, SourceInfo
 from throughline.video.sinks import SINKS
 
 INFO = SourceInfo("Straße/摄像头 <1>.mp4", 96, 64, Fraction(25))
-LABELS = ("cat", "../Hund/狗", '<script>alert("x")</script>', "a,b\nc", "")
+MODELS = ("boxes", 'Umriß, <b>"形"', "../kinds")
+_DETECTED = ("cat", "../Hund/狗", '<script>alert("x")</script>', "a,b\nc", "")
+_SHAPED, _CLASSIFIED = ("person",), ("day", "Nacht/夜")
+LABELS = _DETECTED + _SHAPED + _CLASSIFIED
 
 
 def moment(index: int, count: int | None = None) -> tuple[Frame, Detections]:
@@ -43,11 +49,48 @@ def moment(index: int, count: int | None = None) -> tuple[Frame, Detections]:
     found = Detections(
         np.hstack([corner, corner + size]).astype(np.float32),
         dice.random(count).astype(np.float32),
-        dice.integers(0, len(LABELS) + 1, count),
+        dice.integers(0, len(_DETECTED), count),
         tracker_id=np.arange(1, count + 1),
-        labels=LABELS,
+        labels=_DETECTED,
     )
-    return Frame(index, index / 25, image, INFO.name), found
+    said = Detections.together([found, _shapes(dice, index % 3), _kinds(dice, index % 2)], MODELS)
+    return Frame(index, index / 25, image, INFO.name), said
+
+
+def _shapes(dice: np.random.Generator, count: int) -> Detections:
+    """Objects with masks and keypoints, and no identity."""
+    corner = dice.integers(0, 30, (count, 2))
+    crops = [Crop(int(top), int(left), dice.random((30, 40)) < 0.8) for left, top in corner]
+    return Detections(
+        np.hstack([corner, corner + np.array([40, 30])]).astype(np.float32),
+        dice.random(count).astype(np.float32),
+        np.zeros(count, np.int64),
+        Masks((INFO.height, INFO.width), tuple(crops)),
+        data={"keypoints": dice.uniform(0, 60, (count, 17, 3)).astype(np.float32)},
+        labels=_SHAPED,
+    )
+
+
+def _kinds(dice: np.random.Generator, count: int) -> Detections:
+    """What is true of the whole frame."""
+    return Detections(
+        np.tile(np.array([0, 0, INFO.width, INFO.height], np.float32), (count, 1)),
+        dice.random(count).astype(np.float32),
+        dice.integers(0, len(_CLASSIFIED), count),
+        data={"of_frame": np.ones(count, np.bool_)},
+        labels=_CLASSIFIED,
+    )
+
+
+def kinds_of_results() -> Iterator[Detections]:
+    """Every kind of result that one model, or several, can give for a frame of ``INFO``."""
+    dice = np.random.default_rng(7)
+    _, several = moment(9)
+    yield several
+    yield several[~several.of_frame]
+    yield several[several.of_frame]
+    yield several[:0]
+    yield from (_shapes(dice, 2), _kinds(dice, 2), _shapes(dice, 0), _kinds(dice, 0), Detections.empty(LABELS))
 
 
 class SinkConformance(ABC):
@@ -60,7 +103,7 @@ class SinkConformance(ABC):
 
     def make(self, folder: Path) -> Sink:
         """The sink, as a run opens it."""
-        return cast("Sink", SINKS.make(self.sink, folder, info=INFO, labels=LABELS, **self.options))
+        return cast("Sink", SINKS.make(self.sink, folder, info=INFO, labels=LABELS, models=MODELS, **self.options))
 
     def run(self, folder: Path, sizes: Sequence[int], lost: Mapping[int, int] | None = None) -> dict[str, bytes]:
         """Write parts of these sizes, dying in part p after ``lost[p]`` frames of it, and give every file's bytes."""
@@ -153,6 +196,15 @@ class SinkConformance(ABC):
         sink.commit(0)
         assert all(path.exists() for path in sink.finish(1))
 
+    def test_every_kind_of_result_is_taken(self, tmp_path: Path) -> None:
+        for models in (MODELS, ()):
+            folder = tmp_path / str(len(models))
+            sink = cast("Sink", SINKS.make(self.sink, folder, info=INFO, labels=LABELS, models=models, **self.options))
+            for index, found in enumerate(kinds_of_results()):
+                sink.write(Frame(index, index / 25, moment(index)[0].image, INFO.name), found)
+            sink.commit(0)
+            assert bool(sink.finish(1)) is self.writes
+
     def test_what_was_aborted_is_not_in_the_result(self, tmp_path: Path) -> None:
         expected = self.run(tmp_path / "whole", [3, 4])
         sink = self.make(tmp_path / "aborted")
@@ -216,7 +268,7 @@ def fill(name: str, folder: str, stage: str) -> None:
     import resource
     import signal
 
-    sink = cast("Sink", SINKS.make(name, Path(folder), info=INFO, labels=LABELS))
+    sink = cast("Sink", SINKS.make(name, Path(folder), info=INFO, labels=LABELS, models=MODELS))
     if stage == "finish":
         for index in range(20, 60):
             sink.write(*moment(index))

@@ -17,7 +17,7 @@ from throughline.contracts.errors import InputError
 from throughline.contracts.frames import Frame
 from throughline.contracts.streams import SourceInfo
 from throughline.video.sinks import SINKS, in_one_part
-from throughline.video.sinks._text import exact
+from throughline.video.sinks._rows import exact
 
 INFO = SourceInfo('a "b"\udcff,\n摄.mp4', 96, 64, Fraction(25))
 LABELS = ("cat", 'Hund/狗, "x"\n')
@@ -84,7 +84,10 @@ def test_mot_counts_from_one(tmp_path: Path) -> None:
 
 def test_parquet_has_the_same_rows_with_types(tmp_path: Path) -> None:
     table = pq.read_table(write("parquet", tmp_path, FOUND, Detections.empty(), UNTRACKED))
-    assert ",".join(table.column_names) == "index,seconds,source,x1,y1,x2,y2,confidence,class_id,class_name,tracker_id"
+    assert ",".join(table.column_names) == (
+        "index,seconds,source,x1,y1,x2,y2,confidence,class_id,class_name,tracker_id,keypoints,mask"
+    )
+    assert table["mask"].null_count == table["keypoints"].null_count == 4
     assert table["tracker_id"].to_pylist() == [5, 12345678901, None, None]
     assert table["index"].to_pylist() == [0, 0, 6, 6]
     np.testing.assert_array_equal(table["x1"].to_numpy()[:2], FOUND.xyxy[:, 0])

@@ -216,6 +216,9 @@ def test_classification(tmp_path: Path, family: str, logits: bool) -> None:
     assert found.class_id.tolist() == [2, 0]
     np.testing.assert_allclose(found.confidence, [0.6, 0.3], rtol=1e-5)
     np.testing.assert_array_equal(found.xyxy, [[0, 0, 384, 192]] * 2)
+    assert found.of_frame.tolist() == [True, True]
+    (unsure,) = DECODERS.make(family)(outputs, [FIT], **OPTIONS | {"conf": 0.9})
+    assert unsure.data["of_frame"].shape == (0,), "that nothing is sure is said too"
 
 
 @pytest.mark.parametrize("family", DECODERS.names())

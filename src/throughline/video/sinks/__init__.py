@@ -1,7 +1,10 @@
 """Where results go: one file each.
 
-A member's ``make(folder, *, info, labels, **options)`` returns a ``contracts.streams.Sink``
-that writes its result into ``folder``, the folder of one source of one run.
+A member's ``make(folder, *, info, labels, models, **options)`` returns a ``contracts.streams.Sink``
+that writes its result into ``folder``, the folder of one source of one run. ``labels`` are the
+names of all classes of all the run's models, as ``Detections.together`` counts them; ``models`` are
+the models' names where there are several. What a result's columns are may depend on these and on
+nothing that is found.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from throughline.contracts.detections import Detections
@@ -33,7 +33,12 @@ class CallbackSink:
 
 
 def make(
-    folder: Path, *, info: SourceInfo, labels: tuple[str, ...] = (), call: Callable[[Frame, Detections], object]
+    folder: Path,
+    *,
+    info: SourceInfo,
+    labels: tuple[str, ...] = (),
+    models: Sequence[str] = (),
+    call: Callable[[Frame, Detections], object],
 ) -> CallbackSink:
     """A sink that calls ``call(frame, found)``."""
     return CallbackSink(call)

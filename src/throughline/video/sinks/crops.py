@@ -1,8 +1,9 @@
-"""Every detection cut out of its frame, as JPEGs sorted by class and track: training data, or evidence."""
+"""Every object cut out of its frame, as JPEGs sorted by class and track: training data, or evidence."""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from throughline.contracts.streams import SourceInfo
 from throughline.plugins import Plugin
 from throughline.video.sinks._parts import Parts
 from throughline.video.sinks._pictures import Archive, jpeg, unpack
+from throughline.video.sinks._rows import identities
 
 
 class CropsSink:
@@ -24,14 +26,18 @@ class CropsSink:
         self._archive: Archive | None = None
 
     def write(self, frame: Frame, found: Detections) -> None:
-        """Cut out one frame's boxes; what lies outside the frame has no picture."""
+        """Cut out one frame's boxes; what lies outside the frame has no picture, nor has what is about all of it."""
+        found = found[~found.of_frame]
+        if not len(found):
+            return
         height, width = frame.image.shape[:2]
-        boxes = np.hstack([np.floor(found.xyxy[:, :2]), np.ceil(found.xyxy[:, 2:])]) if len(found) else found.xyxy
+        boxes = np.hstack([np.floor(found.xyxy[:, :2]), np.ceil(found.xyxy[:, 2:])])
         corners = np.clip(boxes, 0, [width, height, width, height]).astype(int).tolist()
-        for row, ((x1, y1, x2, y2), class_id) in enumerate(zip(corners, found.class_id.tolist(), strict=True)):
+        rows = zip(corners, found.class_id.tolist(), identities(found), strict=True)
+        for row, ((x1, y1, x2, y2), class_id, identity) in enumerate(rows):
             if x2 <= x1 or y2 <= y1:
                 continue
-            track = "untracked" if found.tracker_id is None else str(int(found.tracker_id[row]))
+            track = "untracked" if identity is None else str(identity)
             name = f"{class_id}-{_plain(found.name_of(class_id))}/{track}/{frame.index:08}-{row:03}.jpg"
             with self._parts.writing():
                 self._open().add(name, jpeg(frame.image[y1:y2, x1:x2]))
@@ -66,9 +72,9 @@ def _plain(label: str) -> str:
     return re.sub(r"[^\w\- ]", "_", label).encode("utf-8", "replace")[:80].decode("utf-8", "ignore").strip() or "_"
 
 
-def make(folder: Path, *, info: SourceInfo, labels: tuple[str, ...] = ()) -> CropsSink:
-    """A picture for every detection."""
+def make(folder: Path, *, info: SourceInfo, labels: tuple[str, ...] = (), models: Sequence[str] = ()) -> CropsSink:
+    """A picture for every object."""
     return CropsSink(folder / "crops")
 
 
-PLUGIN = Plugin(make=make, summary="a JPEG of every detection, by class and track", needs=("cv2",))
+PLUGIN = Plugin(make=make, summary="a JPEG of every object, by class and track", needs=("cv2",))

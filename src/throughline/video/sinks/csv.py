@@ -4,30 +4,41 @@ from __future__ import annotations
 
 import csv
 import io
+from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 from throughline.contracts.detections import Detections
 from throughline.contracts.frames import Frame
 from throughline.contracts.streams import SourceInfo
 from throughline.plugins import Plugin
-from throughline.video.sinks._text import TextSink, exact
+from throughline.video.sinks._rows import exact, identities, models
+from throughline.video.sinks._text import TextSink
 
 _COLUMNS = "index,seconds,source,x1,y1,x2,y2,confidence,class_id,class_name,tracker_id"
 
 
-def make(folder: Path, *, info: SourceInfo, labels: tuple[str, ...] = ()) -> TextSink:
-    """A row for every detection; ``tracker_id`` is empty where nothing is tracked."""
-    return TextSink(folder / "detections.csv", _lines, head=_COLUMNS + "\n")
+def make(folder: Path, *, info: SourceInfo, labels: tuple[str, ...] = (), models: Sequence[str] = ()) -> TextSink:
+    """A row for every detection, with a column ``model`` where there are several.
+
+    ``tracker_id`` is empty where nothing is tracked, and the box where a row is about the whole frame.
+    """
+    several = len(models) > 1
+    head = _COLUMNS + ",model" * several + "\n"
+    return TextSink(folder / "detections.csv", partial(_lines, several=several), head=head)
 
 
-def _lines(frame: Frame, found: Detections) -> str:
+def _lines(frame: Frame, found: Detections, *, several: bool) -> str:
     text = io.StringIO()
     rows = csv.writer(text, lineterminator="\n")
-    identities = [""] * len(found) if found.tracker_id is None else found.tracker_id.tolist()
-    columns = zip(exact(found.xyxy), exact(found.confidence), found.class_id.tolist(), identities, strict=True)
-    for xyxy, confidence, class_id, identity in columns:
+    boxes = [
+        [""] * 4 if of_frame else box for box, of_frame in zip(exact(found.xyxy), found.of_frame.tolist(), strict=True)
+    ]
+    columns = (boxes, exact(found.confidence), found.class_id.tolist(), identities(found), models(found))
+    for xyxy, confidence, class_id, identity, model in zip(*columns, strict=True):
         name = found.name_of(class_id)
-        rows.writerow([frame.index, frame.seconds, frame.source, *xyxy, confidence, class_id, name, identity])
+        row = [frame.index, frame.seconds, frame.source, *xyxy, confidence, class_id, name, identity]
+        rows.writerow([*row, model] if several else row)
     return text.getvalue()
 
 

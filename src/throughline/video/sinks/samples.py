@@ -10,6 +10,8 @@ from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
 
+import numpy as np
+
 from throughline.contracts.detections import Detections
 from throughline.contracts.frames import Frame
 from throughline.contracts.streams import SourceInfo
@@ -30,7 +32,7 @@ class SamplesSink:
 
     def write(self, frame: Frame, found: Detections) -> None:
         """Keep the frame if it shows more than the ones before it in this part."""
-        if self._best is None or len(found) > len(self._best[1]):
+        if self._best is None or _objects(found) > _objects(self._best[1]):
             self._best = frame, found
 
     def commit(self, part: int) -> None:
@@ -50,6 +52,10 @@ class SamplesSink:
         """Forget the part's frame."""
         self._best = None
         self._parts.drop()
+
+
+def _objects(found: Detections) -> int:
+    return len(found) - int(np.count_nonzero(found.of_frame))
 
 
 def _spread(paths: Sequence[Path], draft: Path) -> None:
@@ -72,7 +78,7 @@ def _picture(frame: Frame, found: Detections) -> bytes:
     return jpeg(drawn, quality=82)
 
 
-def make(folder: Path, *, info: SourceInfo, labels: tuple[str, ...] = ()) -> SamplesSink:
+def make(folder: Path, *, info: SourceInfo, labels: tuple[str, ...] = (), models: Sequence[str] = ()) -> SamplesSink:
     """A handful of annotated frames."""
     return SamplesSink(folder / NAME)
 

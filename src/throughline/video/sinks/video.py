@@ -223,7 +223,14 @@ def _open_sound(path: Path) -> InputContainer:
         ) from None
 
 
-def make(folder: Path, *, info: SourceInfo, labels: tuple[str, ...] = (), sound: Path | None = None) -> VideoSink:
+def make(
+    folder: Path,
+    *,
+    info: SourceInfo,
+    labels: tuple[str, ...] = (),
+    models: Sequence[str] = (),
+    sound: Path | None = None,
+) -> VideoSink:
     """``annotated.mp4`` with the sound of the file ``sound``, or ``annotated.mkv`` where MP4 cannot hold that sound."""
     codecs: set[str] = set()
     if sound is not None:
