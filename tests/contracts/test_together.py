@@ -81,16 +81,6 @@ def test_keypoints_of_different_numbers_are_filled_up_with_none() -> None:
         Detections.together([part([0], data={"x": few}), part([0], data={"x": few[0, :1]})], ["a", "b"])
 
 
-def test_what_was_followed_and_what_cannot_be_are_one_frame_again() -> None:
-    whole = Detections.together([boxes(), masked(), classes([1, 0])], ["a", "b", "c"])
-    again = whole[~whole.of_frame].and_then(whole[whole.of_frame])
-    assert list(again) == list(whole)
-    assert again.of_frame.tolist() == whole.of_frame.tolist()
-    assert again.data["model"].tolist() == whole.data["model"].tolist()
-    with pytest.raises(InputError, match="other labels"):
-        boxes().and_then(masked())
-
-
 def test_masks_of_two_sizes_are_not_of_one_frame() -> None:
     other = part([0], ("x",), masks=Masks.of(np.ones((1, 3, 3), bool)))
     with pytest.raises(InputError, match="different sizes"):

@@ -86,7 +86,7 @@ class Detections:
         False or "". Identities are kept as they are.
         """
         labels: tuple[str, ...] = ()
-        shifted = []
+        shifted: list[Detections] = []
         for part, name in zip(parts, names, strict=True):
             own = part.labels or _NUMBERS
             if (unknown := part.class_id[(part.class_id < 0) | (part.class_id >= len(own))]).size:
@@ -97,27 +97,17 @@ class Detections:
             data = {**part.data, "model": np.full(len(part), name, f"<U{max(1, *map(len, names))}")}
             shifted.append(replace(part, class_id=part.class_id + len(labels), data=data))
             labels += own
-        return cls._stacked(shifted, labels)
-
-    def and_then(self, others: Detections) -> Detections:
-        """These rows and then those, of the same labels: the objects that were followed, and what was not."""
-        if self.labels != others.labels:
-            raise InputError("these rows count into other labels than those", "use Detections.together")
-        return self._stacked((self, others), self.labels)
-
-    @classmethod
-    def _stacked(cls, parts: Sequence[Detections], labels: tuple[str, ...]) -> Detections:
         if not parts:
-            return cls.empty(labels)
+            return cls.empty()
         tracked = any(part.tracker_id is not None for part in parts)
         identities = [np.full(len(part), -1) if part.tracker_id is None else part.tracker_id for part in parts]
         return cls(
             np.concatenate([part.xyxy for part in parts]),
             np.concatenate([part.confidence for part in parts]),
-            np.concatenate([part.class_id for part in parts]),
+            np.concatenate([part.class_id for part in shifted]),
             Masks.stacked([(part.masks, len(part)) for part in parts]),
             np.concatenate(identities) if tracked else None,
-            {name: _column(name, parts) for name in dict.fromkeys(name for part in parts for name in part.data)},
+            {name: _column(name, shifted) for name in dict.fromkeys(name for part in shifted for name in part.data)},
             labels,
         )
 
