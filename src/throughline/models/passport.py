@@ -26,6 +26,7 @@ from typing import Any
 from throughline.contracts.artifacts import Passport, Step, TensorSpec
 from throughline.contracts.errors import InputError, PassportMismatch
 from throughline.contracts.verdicts import Check, Verdict
+from throughline.files import whole_file
 
 SCHEMA = Path(__file__).with_name("passport.schema.json")
 VERSION = 1
@@ -123,7 +124,9 @@ def issue(model: Path, passport: Passport, *, vouch: bool) -> Passport:
     except (ValueError, KeyError, TypeError) as error:
         raise InputError(f"{model.name} cannot have this passport: {_reason(error)}", "correct what is given") from None
     passport = dataclasses.replace(passport, seal=_seal(passport) if vouch else "")
-    write_atomically(path_of(model), json.dumps(to_json(passport), indent=2, allow_nan=False) + "\n")
+    text = json.dumps(to_json(passport), indent=2, allow_nan=False) + "\n"
+    with whole_file(path_of(model)) as draft:
+        draft.write_text(text, "utf-8")
     return passport
 
 
@@ -181,27 +184,6 @@ def parse(body: Any) -> Passport:
     if not all(_HASH.fullmatch(_text(value, "companions")) for value in fields["companions"].values()):
         raise ValueError("'companions' holds something that is not a sha256 in hexadecimal")
     return Passport(**fields)
-
-
-def write_atomically(path: Path, text: str) -> None:
-    """Write a file so that it is there whole or not at all, whatever interrupts."""
-    fresh: Path | None = None
-    try:
-        handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-        fresh = Path(name)
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        mask = os.umask(0)
-        os.umask(mask)
-        fresh.chmod(0o666 & ~mask)
-        fresh.replace(path)
-    except OSError as error:
-        raise InputError(f"{path}: cannot write: {error.strerror}", "make room, or make the folder writable") from None
-    finally:
-        if fresh is not None:
-            fresh.unlink(missing_ok=True)
 
 
 def _belongs_to_sibling(passport: Path, model: Path) -> bool:

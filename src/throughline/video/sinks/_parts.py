@@ -12,11 +12,12 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, suppress
 from pathlib import Path
 
 from throughline.contracts.errors import InputError
+from throughline.files import put_in_place, to_disk, writing
 
 
 class Parts:
@@ -29,23 +30,19 @@ class Parts:
         self._current = self._folder / "current"
         self.fresh()
 
-    @contextmanager
-    def writing(self) -> Iterator[None]:
+    def writing(self) -> AbstractContextManager[None]:
         """Turn what the disk says no to into one error that names the result."""
-        try:
-            yield
-        except OSError as error:
-            raise InputError(
-                f"{self.target}: cannot write: {error.strerror or error}",
-                "choose a folder with room that you can write to; what was committed is kept, and the run resumes",
-            ) from None
+        return writing(
+            self.target,
+            "choose a folder with room that you can write to; what was committed is kept, and the run resumes",
+        )
 
     def fresh(self) -> Path:
         """Where the next part is to be written."""
         with self.writing():
             if not self._folder.exists():
                 self._folder.mkdir(parents=True)
-                _to_disk(self.target.parent)
+                to_disk(self.target.parent)
         return self._current
 
     def put(self, part: int, data: bytes | None = None) -> None:
@@ -53,9 +50,7 @@ class Parts:
         with self.writing():
             if data is not None:
                 self.fresh().write_bytes(data)
-            _to_disk(self._current)
-            self._current.replace(self._folder / f"{part:08}")
-            _to_disk(self._folder)
+            put_in_place(self._current, self._folder / f"{part:08}")
 
     def drop(self) -> None:
         """Remove what is in ``fresh``, and leave no trace where nothing was ever committed."""
@@ -81,13 +76,10 @@ class Parts:
                 if self._draft.is_dir():
                     os.sync()  # thousands of files: once, rather than one by one
                     _remove(self.target)  # a rename replaces no full folder; it can be joined again until the next line
-                else:
-                    _to_disk(self._draft)
-                self._draft.replace(self.target)
+                put_in_place(self._draft, self.target)
             except BaseException:
                 _remove(self._draft)
                 raise
-            _to_disk(self.target.parent)
             _remove(self._folder)
         return (self.target,)
 
@@ -99,14 +91,6 @@ def concatenate(paths: Sequence[Path], draft: Path, head: bytes = b"") -> None:
         for path in paths:
             with path.open("rb") as part:
                 shutil.copyfileobj(part, whole, 1 << 20)
-
-
-def _to_disk(path: Path) -> None:
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 def _remove(path: Path) -> None:
