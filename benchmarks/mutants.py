@@ -1,6 +1,6 @@
 """Damage good clips in thousands of seeded ways, read every one, and count how each ended.
 
-    python benchmarks/mutants.py [COUNT]
+    python benchmarks/mutants.py [COUNT] [FIRST SEED]
 
 The exit code is 1 where one ended short without a word, with a fault of ours, or slowly. Each
 block of mutants is read in a process of its own, so that a decoder that crashes is counted too.
@@ -31,18 +31,26 @@ def read_block(task: tuple[Path, str, int]) -> list[tuple[int, str, damage.Fate]
         how, data = damage.mutate(good, seed)
         path = folder / f"mutant-{multiprocessing.current_process().pid}-{kind}"
         path.write_bytes(data)
-        found.append((seed, how, damage.read(path, FRAMES)))
+        found.append((seed, how, damage.read(path, FRAMES, good)))
     return found
 
 
-def main(count: int) -> int:
+def ending_of(fate: damage.Fate) -> str:
+    if fate.refused:
+        return "refused or failed"
+    if fate.gaps:
+        return "gaps"
+    return "whole, but shorter: MPEG-TS cut exactly between two pictures" if fate.shorter else "complete"
+
+
+def main(count: int, first: int) -> int:
     began, endings, faults, slowest = time.perf_counter(), Counter[str](), [], 0.0
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         for kind in clips.KINDS:
             clips.write_kind(folder, kind, FRAMES)
         kinds = list(clips.KINDS)
-        blocks = [(folder, kinds[n % len(kinds)], n * BLOCK) for n in range(-(-count // BLOCK))]
+        blocks = [(folder, kinds[n % len(kinds)], first + n * BLOCK) for n in range(-(-count // BLOCK))]
         for block in blocks:
             context = multiprocessing.get_context("spawn")
             with context.Pool(1) as pool:
@@ -54,7 +62,7 @@ def main(count: int) -> int:
                     continue
             for seed, how, fate in found:
                 slowest = max(slowest, fate.seconds)
-                endings["refused or failed" if fate.refused else "gaps" if fate.gaps else "complete"] += 1
+                endings[ending_of(fate)] += 1
                 if fate.fault or fate.seconds > SLOW:
                     faults.append(f"{block[1]} seed {seed}, {how}: {fate.fault or 'slow'}")
     print(f"{sum(endings.values())} mutants in {time.perf_counter() - began:.0f} s, the slowest {slowest:.2f} s")
@@ -66,4 +74,5 @@ def main(count: int) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(int(sys.argv[1]) if len(sys.argv) > 1 else COUNT))
+    given = [int(one) for one in sys.argv[1:]]
+    sys.exit(main(*given, *(COUNT, 0)[len(given) :]))

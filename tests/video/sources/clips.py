@@ -48,7 +48,7 @@ def write(
     matrix: Sequence[int] | None = None,
     colour: tuple[int, int] | None = None,
 ) -> Path:
-    with av.open(str(path), "w") as container:
+    with av.open(str(path), "w", options={"fflags": "+bitexact"}) as container:  # the same bytes on every run
         stream = container.add_stream(codec, rate=RATE, options=options or {})
         stream.height, stream.width = images[0].shape[:2]
         stream.pix_fmt = "yuvj420p" if codec == "mjpeg" else pix_fmt

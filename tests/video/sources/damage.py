@@ -43,10 +43,25 @@ class Fate:
     refused: str
     fault: str
     seconds: float
+    shorter: bool = False
+    """It is a whole file of fewer pictures, as far as anyone can tell."""
 
 
-def read(path: Path, expected: int) -> Fate:
-    """What reading it gave; ``fault`` says what must never be."""
+def pictures_before_the_cut(good: bytes, data: bytes, video: int = 0x100) -> int | None:
+    """How many pictures an MPEG-TS file has that was cut exactly between two; None where it was not.
+
+    Such a file is byte for byte what a shorter recording would be, so nobody could notice.
+    """
+    if len(data) % 188 or len(data) >= len(good) or good[: len(data)] != data or good[0] != 0x47:
+        return None
+    heads = [good[at + 1 : at + 3] for at in range(0, len(good), 188)]
+    begins = [bool(head[0] & 0x40) for head in heads if int.from_bytes(head, "big") & 0x1FFF == video]
+    before = sum(int.from_bytes(head, "big") & 0x1FFF == video for head in heads[: len(data) // 188])
+    return sum(begins[:before]) if begins[before : before + 1] == [True] else None
+
+
+def read(path: Path, expected: int, good: bytes = b"") -> Fate:
+    """What reading it gave; ``fault`` says what must never be. ``good`` is the clip that was damaged."""
     began = time.perf_counter()
     indexes: list[int] = []
     times: list[float] = []
@@ -64,7 +79,8 @@ def read(path: Path, expected: int) -> Fate:
     except Exception as error:
         fault = f"{type(error).__name__}: {error}"
     gaps = len(source.gaps) if source is not None else 0
-    if len(indexes) < expected and not gaps and not refused:
+    shorter = bool(good and indexes and pictures_before_the_cut(good, path.read_bytes()) == len(indexes))
+    if len(indexes) < expected and not gaps and not refused and not shorter:
         fault = fault or f"{len(indexes)} of {expected} frames, and not a word"
     if any(b <= a for a, b in itertools.pairwise(indexes)):
         fault = fault or "numbers do not rise"
@@ -72,4 +88,4 @@ def read(path: Path, expected: int) -> Fate:
         fault = fault or "times do not rise"
     if len(indexes) < expected and indexes and indexes[-1] < len(indexes) - 1:
         fault = fault or "numbers are too small"
-    return Fate(len(indexes), gaps, refused, fault, time.perf_counter() - began)
+    return Fate(len(indexes), gaps, refused, fault, time.perf_counter() - began, shorter and not gaps)

@@ -47,10 +47,10 @@ def test_reading_from_the_middle_is_reading_all_and_skipping(tmp_path: Path, kin
 
 
 def test_the_middle_is_reached_without_decoding_what_is_before_it(tmp_path: Path) -> None:
-    from throughline.video.sources.file import _Table
+    from throughline.video.sources._table import Table
 
     path = clips.write_kind(tmp_path, "h264.mp4", 120)
-    table = _Table.read(path, None)
+    table = Table.read(path, None)
     assert table is not None
     entry = table.entry(100, 0.0)
     assert entry is not None

@@ -6,8 +6,6 @@ the file does not hold, and jumps of the clock: each is noticed here, where it h
 
 from __future__ import annotations
 
-import statistics
-from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from fractions import Fraction
@@ -20,16 +18,18 @@ from throughline.video.sources._count import Count, shows
 from throughline.video.sources._headers import check_size
 from throughline.video.sources._matroska import hangs_together
 from throughline.video.sources._media import reason_of
+from throughline.video.sources._mp4 import is_trimmed
+from throughline.video.sources._mpegts import ends_within_a_picture
+from throughline.video.sources._waits import Waits, step_of
 
 if TYPE_CHECKING:
     import av
     from av.container import InputContainer
 
 _MOST_ERRORS_IN_A_ROW = 16
-_WAITS_TO_JUDGE_BY = 8
+_BARE = {"mjpeg": b"\xff\xd8\xff", "h264": b"\1", "hevc": b"\1", "m4v": b"\1", "mpegvideo": b"\1", "vc1": b"\1"}
+"""Pictures without a container, and how such a file begins; they are also found within a file whose container is lost."""
 _JUMP = "the clock jumps"
-_EXACT_CLOCK = "mov"
-"""The container whose index holds every picture's length, so that a long wait is no loss."""
 
 
 @final
@@ -48,24 +48,26 @@ class Reading:
     _packets: int = 0
     _from: int | None = None
     _seconds: float | None = None
-    _steps: deque[float] = field(default_factory=lambda: deque(maxlen=32))
     _trouble: str = ""
-    _early: list[tuple[float, float, float]] = field(default_factory=list)
     _reached: float = 0.0
     _stopped: bool = False
     _promised: bool = False
+    _hidden: bool = False
 
     def __post_init__(self) -> None:
         self._zero = self.stream.start_time
         self._base = self.stream.time_base or Fraction(1, 90_000)
-        rate = self.stream.average_rate or self.stream.guessed_rate
-        self._step = 1 / float(rate) if rate else 0.04
-        self._exact = _EXACT_CLOCK in self.media.format.name.split(",")
+        self._step, self._waits = step_of(self.stream), Waits(self.media, self.stream)
 
     def begin_at(self, pts: int, number: int) -> None:
         """Go to the key picture of this time and number; what comes before it is not looked at."""
         self.media.seek(pts, stream=self.stream, backward=True)
         self._from, self._count, self._packets = pts, Count(number), number
+
+    @property
+    def flawless(self) -> bool:
+        """Whether nothing was wrong so far."""
+        return not self.gaps and not self._trouble
 
     def stop(self) -> None:
         """The rest is not wanted: its absence is no loss."""
@@ -145,8 +147,10 @@ class Reading:
         if shows(packet):
             self._promised = True
             self._count.packet(packet.pts)
-        elif packet.is_discard and self._promised:
-            self._exact = False  # an index that takes pictures out of the middle may be a damaged one
+        elif packet.is_discard:
+            self._hidden = True
+            if self._promised:
+                self._waits.exact = False  # an index that takes pictures out of the middle may be a damaged one
 
     def _time_of(self, pts: int | None, number: int) -> float:
         if pts is not None and self._zero is None:
@@ -161,64 +165,35 @@ class Reading:
 
     def _settle(self, seconds: float) -> None:
         """Say what was missing before the picture at this time."""
-        before = 0.0 if self._seconds is None else min(self._seconds + self._typical(), seconds)
-        lost = len(self._count.lost)
-        if lost or self._trouble:
-            what = f"{lost} frame{'s' * (lost != 1)} missing" if lost else "damaged"
-            self._add(before, seconds, f"{what}: {self._trouble}" if self._trouble else what)
-        elif self._seconds is not None and len(self._steps) < _WAITS_TO_JUDGE_BY:
-            self._early.append((self._seconds, seconds, seconds - self._seconds))
-        elif self._seconds is not None and self._jumps(seconds - self._seconds):
-            self._add(before, seconds, _JUMP)
-        elif self._seconds is None and self._from is None and seconds > max(1.0, 10 * self._step):
-            self._add(0.0, seconds, "the beginning is missing")
+        before = 0.0 if self._seconds is None else min(self._seconds + self._waits.typical, seconds)
+        lost, trouble, self._trouble = len(self._count.lost), self._trouble, ""
+        if lost or trouble:
+            what = f"{_frames(lost)} missing" if lost else "damaged"
+            self._add(before, seconds, f"{what}: {trouble}" if trouble else what)
         if self._seconds is not None:
-            self._steps.append(seconds - self._seconds)
-            if len(self._steps) == _WAITS_TO_JUDGE_BY:
-                self._judge_the_beginning()
-        self._trouble = ""
-
-    def _typical(self) -> float:
-        return statistics.median(self._steps) if self._steps else self._step
-
-    def _jumps(self, step: float) -> bool:
-        """Whether so long a wait means that packets are missing, by the waits seen so far."""
-        if self._exact or not self._steps:
-            return False
-        typical = self._typical()
-        alike = sum(abs(one - typical) < 0.25 * typical for one in self._steps)
-        return step > (1.75 * typical if alike >= 0.75 * len(self._steps) else max(1.0, 10 * typical))
-
-    def _judge_the_beginning(self) -> None:
-        """The first waits, held until enough others are known to judge them by."""
-        for before, seconds, step in self._early:
-            if not self._steps:
-                self._steps.append(self._step)
-            if self._jumps(step):
-                self._add(before, seconds, _JUMP)
-        self._early.clear()
+            for start, end in self._waits.jumps(self._seconds, seconds, explained=bool(lost or trouble)):
+                self._add(start, end, _JUMP)
+        elif not lost and not trouble and self._from is None and seconds > max(1.0, 10 * self._step):
+            self._add(0.0, seconds, "the beginning is missing")
 
     def _add(self, start: float, end: float, reason: str) -> None:
         self.gaps.append(Gap(round(start, 6), round(max(start, end), 6), reason))
 
     def _end(self) -> None:
         """Hold what came against what was declared."""
-        self._judge_the_beginning()
-        ends = 0.0 if self._seconds is None else self._seconds + self._typical()
-        declared, duration = self.stream.frames, self._declared_end()
-        short = duration is not None and duration - self._reached > self._slack()
-        last = max(ends, (duration or 0.0) - float((self._zero or 0) * self._base))
+        for start, end in self._waits.held():
+            self._add(start, end, _JUMP)
+        ends = 0.0 if self._seconds is None else self._seconds + self._waits.typical
+        last = max(ends, (self._declared_end() or 0.0) - float((self._zero or 0) * self._base))
         lost = len(self._count.lost)
-        if 0 < self._packets < declared:
-            self._add(ends, last, f"it declares {declared} frames and holds {self._packets}")
-        elif short:
-            self._add(ends, last, f"it declares {duration:.3f} s and ends at {self._reached:.3f} s")
+        if short := self._falls_short():
+            self._add(ends, last, short)
         elif lost and self._packets:
-            self._add(ends, max(last, ends + lost * self._step), f"{lost} frame{'s' * (lost != 1)} missing at the end")
+            self._add(ends, max(last, ends + lost * self._step), f"{_frames(lost)} missing at the end")
         elif self._trouble:
             self._add(ends, last, self._trouble)
-        elif "mpegts" in self.media.format.name and self.path.stat().st_size % 188:
-            self._add(ends, last, "it ends within a packet")
+        elif broken := self._breaks_off():
+            self._add(ends, last, broken)
         elif not self.gaps and self._from is None and self._was_passed_over():
             self._add(0.0, 0.0 if self._zero else last, "a part of the file is damaged and was passed over")
         if self.first_number is None and self._from is None:
@@ -228,7 +203,29 @@ class Reading:
                 "give a file that is whole",
             )
 
+    def _falls_short(self) -> str:
+        """What it declares and does not hold."""
+        declared, duration = self.stream.frames, self._declared_end()
+        fewer = 0 < self._packets < declared
+        if (fewer or self._hidden) and not is_trimmed(self.path, self.stream.id):
+            if fewer:
+                return f"it declares {declared} frames and holds {self._packets}"
+            return "its edit list hides pictures, and what it says of its length does not agree"
+        if duration is not None and duration - self._reached > self._slack():
+            return f"it declares {duration:.3f} s and ends at {self._reached:.3f} s"
+        return ""
+
+    def _breaks_off(self) -> str:
+        if "mpegts" not in self.media.format.name:
+            return ""
+        if self.path.stat().st_size % 188:
+            return "it ends within a packet"
+        return "it ends within a picture" if ends_within_a_picture(self.path, self.stream.id) else ""
+
     def _was_passed_over(self) -> bool:
+        if self.media.format.name in _BARE:
+            with self.path.open("rb") as file:
+                return not file.read(64).lstrip(b"\0").startswith(_BARE[self.media.format.name])
         if "matroska" not in self.media.format.name:
             return False
         whole = hangs_together(self.path)
@@ -242,3 +239,7 @@ class Reading:
 
     def _slack(self) -> float:
         return 0.25 + self._step if self.media.streams.audio else 0.6 * self._step + 0.002
+
+
+def _frames(number: int) -> str:
+    return f"{number} frame{'s' * (number != 1)}"

@@ -1,0 +1,85 @@
+"""The times of all packets of a file in which nothing is out of order: proof that reading may begin in the middle."""
+
+from __future__ import annotations
+
+import bisect
+import itertools
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+
+from throughline.video.sources._count import shows
+from throughline.video.sources._matroska import hangs_together
+from throughline.video.sources._media import open_file, picture_stream
+from throughline.video.sources._waits import Waits
+
+WORTH_SEEKING = 64
+"""So many pictures from the beginning on, decoding all of them is as good."""
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A key picture from which reading may begin."""
+
+    pts: int
+    number: int
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """When each picture is due, and which of them are key pictures."""
+
+    times: list[int]
+    keys: list[int]
+    zero: int
+    base: Fraction
+
+    @classmethod
+    def read(cls, path: Path, threads: int | None) -> Table | None:
+        """Read every packet, and decode none; None where the times cannot be trusted."""
+        import av
+
+        times: list[int] = []
+        keys: list[int] = []
+        with open_file(path) as media:
+            stream = picture_stream(media, path.name, threads)
+            base, begins = stream.time_base, stream.start_time
+            whole = "matroska" not in media.format.name or hangs_together(path)
+            if whole is False or (whole is None and begins):
+                return None
+            waits = Waits(media, stream)
+            try:
+                for packet in media.demux(stream):
+                    if not shows(packet):
+                        if packet.size:
+                            return None
+                        continue
+                    if packet.pts is None or packet.is_corrupt:
+                        return None
+                    times.append(packet.pts)
+                    if packet.is_keyframe:
+                        keys.append(packet.pts)
+            except (av.error.FFmpegError, OSError, ValueError, IndexError):
+                return None
+        times.sort()
+        if not times or base is None or any(a == b for a, b in itertools.pairwise(times)):
+            return None
+        seconds = (float(pts * base) for pts in times)
+        if any(waits.jumps(before, now) for before, now in itertools.pairwise(seconds)) or waits.held():
+            return None
+        return cls(times, sorted(keys), times[0] if begins is None else begins, base)
+
+    def number_at(self, seconds: float) -> int:
+        """The number of the first picture at this time or later."""
+        return bisect.bisect_left(self.times, seconds - 1e-6, key=lambda pts: float((pts - self.zero) * self.base))
+
+    def entry(self, number: int, seconds: float) -> Entry | None:
+        """The last key picture before both; None where reading from the beginning is as good."""
+        wanted = max(number, self.number_at(seconds))
+        if wanted < WORTH_SEEKING or wanted >= len(self.times):
+            return None
+        at = bisect.bisect_right(self.keys, self.times[wanted]) - 1
+        if at < 1:
+            return None
+        pts = self.keys[at]
+        return Entry(pts, bisect.bisect_left(self.times, pts))
