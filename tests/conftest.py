@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from pathlib import Path
 
 import pytest
@@ -14,19 +15,32 @@ from throughline import hardware
 settings.register_profile("throughline", deadline=None, derandomize=True, max_examples=60)
 settings.load_profile("throughline")
 
+CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     if not hardware.detect().gpus:
         for item in items:
             if item.get_closest_marker("gpu"):
                 item.add_marker(pytest.mark.skip(reason="no NVIDIA GPU"))
+    if CHROMIUM is None:
+        for item in items:
+            if item.get_closest_marker("browser"):
+                item.add_marker(pytest.mark.skip(reason="no Chromium"))
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     skipped = terminalreporter.stats.get("skipped", [])
-    lacking = sum("no NVIDIA GPU" in str(report.longrepr) for report in skipped)
-    if lacking:
-        terminalreporter.write_line(f"NOT RUN: {lacking} tests need an NVIDIA GPU, and none was found", yellow=True)
+    for reason, needed in (("no NVIDIA GPU", "an NVIDIA GPU"), ("no Chromium", "Chromium")):
+        if lacking := sum(reason in str(report.longrepr) for report in skipped):
+            terminalreporter.write_line(f"NOT RUN: {lacking} tests need {needed}, and none was found", yellow=True)
+
+
+@pytest.fixture
+def chromium() -> str:
+    """Where it is; only tests that are marked ``browser`` may ask."""
+    assert CHROMIUM is not None
+    return CHROMIUM
 
 
 @pytest.fixture(autouse=True)

@@ -111,9 +111,12 @@ def _page(summary: RunSummary) -> str:
         *(_pairs("Model", model) for model in summary.models),
         _pairs("Settings", summary.settings),
     ]
-    template = resources.files("throughline.video").joinpath("report.html").read_text("utf-8")
+    template, style = (
+        resources.files("throughline.video").joinpath(name).read_text("utf-8") for name in ("report.html", "page.css")
+    )
     return Template(template).substitute(
         title=escape(summary.name),
+        style=style,
         state=state,
         verdict=state.upper(),
         says=escape(says),
