@@ -100,9 +100,9 @@ def test_labels_never_leave_the_picture(size: tuple[int, int]) -> None:
 def test_lines_and_letters_grow_with_the_picture() -> None:
     def thick(height: int) -> tuple[int, int]:
         image = np.full((height, height * 16 // 9, 3), 90, np.uint8)
-        changed = (annotate(image, found([[height / 4, height / 4, height, height / 2]])) != 90).any(axis=2)
-        middle = changed[:, height * 7 // 8]
-        return int(middle[height * 3 // 8 :].sum()), int(changed[: height // 4, height // 4 + 2].sum())
+        drawn = annotate(image, found([[height / 4, height / 4, height, height / 2]]))
+        middle = (drawn[height * 3 // 8 :, height * 7 // 8] == (86, 180, 233)).all(axis=1)
+        return int(middle.sum()), int((drawn[: height // 4, height // 4 + 2] != 90).any(axis=1).sum())
 
     (line, tag), (line4, tag4) = thick(540), thick(2160)
     assert line4 >= 3 * line

@@ -41,7 +41,7 @@ def annotate(image: npt.NDArray[np.uint8], found: Detections) -> npt.NDArray[np.
     import cv2
 
     canvas = np.ascontiguousarray(image).copy()
-    line = max(1, round(min(canvas.shape[:2]) / 400))
+    line = max(1, round(min(canvas.shape[:2]) / 360))
     objects, of_frame = found[~found.of_frame], found[found.of_frame]
     surest_first = np.argsort(-objects.confidence, kind="stable").tolist()
     boxes = objects.xyxy.round().astype(int).tolist()
@@ -51,7 +51,7 @@ def annotate(image: npt.NDArray[np.uint8], found: Detections) -> npt.NDArray[np.
             _tint(canvas, crop, colour)
         cv2.rectangle(canvas, (x1, y1), (x2, y2), colour, line, cv2.LINE_AA)
         if "keypoints" in objects.data:
-            _joints(canvas, objects.data["keypoints"][row], colour, line)
+            _joints(canvas, objects.data["keypoints"][row], colour, min(line, max(1, (y2 - y1) // 80)))
     tags = _Tags(canvas)
     for row in np.argsort(-of_frame.confidence, kind="stable").tolist()[:_CAPTIONS]:
         tags.caption(f"{of_frame.name_of(int(of_frame.class_id[row]))} {of_frame.confidence[row]:.2f}")
@@ -90,7 +90,7 @@ def _tint(canvas: npt.NDArray[np.uint8], mask: Crop, colour: Colour) -> None:
 
 
 def _joints(canvas: npt.NDArray[np.uint8], points: npt.NDArray[np.float32], colour: Colour, line: int) -> None:
-    """Dots where the model sees a keypoint, dark at the rim, and a person's limbs between them."""
+    """Dots where the model sees a keypoint, dark at the rim, and a person's limbs between them; fine on a small one."""
     import cv2
 
     seen = (points[:, 2] >= _VISIBLE).tolist()  # what is filled up is no number, and so not seen
@@ -131,7 +131,8 @@ class _Tags:
         text, wide = self._fitted(text)
         left = max(0, min(left, self.canvas.shape[1] - wide))
         lowest = max(0, self.canvas.shape[0] - self._high)
-        uppers = [upper for upper in (top - self._high, bottom, top - 2 * self._high, top) if 0 <= upper <= lowest]
+        above, below = [top - step * self._high for step in (1, 2, 3)], [bottom, bottom + self._high]
+        uppers = [upper for upper in (above[0], below[0], *above[1:], *below[1:], top) if 0 <= upper <= lowest]
         places = [(left, upper, left + wide, upper + self._high) for upper in uppers or [max(0, min(top, lowest))]]
         free = (place for place in places if not any(_touch(place, other) for other in self.taken))
         self._put(text, next(free, places[0]), colour)
