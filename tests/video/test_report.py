@@ -4,6 +4,7 @@ import base64
 import json
 import re
 from collections import Counter
+from collections.abc import Sequence
 from fractions import Fraction
 from html.parser import HTMLParser
 from pathlib import Path
@@ -157,7 +158,7 @@ def test_the_numbers_are_those_of_the_data(page: Page, tmp_path: Path) -> None:
 def test_the_lines_pass_through_the_data(tmp_path: Path) -> None:
     record(tmp_path, 30)
     seen = Seen.read(tmp_path / "detections.jsonl")
-    points = [value for _, value in seen.rates(seen.names())]
+    points = [value for _, value in seen.rates(seen.objects, seen.objects.kinds(""))]
     assert points == [index % 3 + 1 for index in range(30)]
     assert (seen.first, seen.last) == (0, pytest.approx(2.9))
 
@@ -175,10 +176,10 @@ def test_frames_that_are_far_apart_are_joined_by_a_line(tmp_path: Path, frames: 
 def test_a_long_run_keeps_its_totals_in_as_many_bins(tmp_path: Path, seconds: float) -> None:
     record(tmp_path, 600, seconds=seconds)
     seen = Seen.read(tmp_path / "detections.jsonl")
-    points = seen.rates(seen.names())
+    points = seen.rates(seen.objects, seen.objects.kinds(""))
     assert 120 <= len(points) <= 240
     assert all(1 <= value <= 3 for _, value in points)
-    assert seen.detections.total() == 1200
+    assert sum(seen.objects.totals.values()) == 1200
     assert seen.last == pytest.approx(599 * seconds)
 
 
@@ -231,6 +232,65 @@ def test_many_classes_and_tracks_are_capped_and_said_to_be(tmp_path: Path) -> No
     text = Page(write_report(tmp_path, summary(tmp_path))).text
     assert "13 other classes 130 detections" in text
     assert "The 40 longest of 100 tracks." in text
+
+
+def weather(confidence: float) -> Detections:
+    """What a classifier says of a frame: sunny so surely, and rain for the rest."""
+    return Detections(
+        np.tile(np.array([0, 0, 32, 24], np.float32), (2, 1)), np.array([confidence, 1 - confidence], np.float32),
+        np.arange(2), data={"of_frame": np.ones(2, np.bool_)}, labels=("sunny", EVIL),
+    )  # fmt: skip
+
+
+def cars(count: int) -> Detections:
+    boxes = np.tile(np.array([2, 2, 20, 20], np.float32), (count, 1))
+    return Detections(boxes, np.full(count, 0.5, np.float32), np.zeros(count, np.int64), labels=("car",))
+
+
+def write_lines(folder: Path, results: Sequence[Detections]) -> None:
+    with in_one_part(SINKS.make("jsonl", folder, info=SourceInfo("clip", 32, 24))) as sink:
+        for index, found in enumerate(results):
+            sink.write(Frame(index, index / 10, np.zeros((24, 32, 3), np.uint8), "clip"), found)
+
+
+def test_each_model_has_its_own_counts(tmp_path: Path) -> None:
+    models = ("fast", f"sure {EVIL}", "sky")
+    results = [Detections.together((cars(1), cars(2), weather(0.75 - index % 2 / 2)), models) for index in range(20)]
+    write_lines(tmp_path / "clip", results)
+    seen = Seen.read(tmp_path / "clip" / "detections.jsonl")
+    assert seen.objects.totals == {("fast", "car"): 20, (f"sure {EVIL}", "car"): 40}
+    assert seen.surest == {("sky", "sunny"): 10, ("sky", EVIL): 10}
+    assert [value for _, value in seen.rates(seen.objects, [("fast", "car")])] == [1] * 20
+    assert [value for _, value in seen.rates(seen.whole, [("sky", "sunny")])] == [0.75, 0.25] * 10
+    page = Page(write_report(tmp_path, summary(tmp_path)))
+    heads = [data for tag, data in page.texts if tag == "h3"]
+    assert heads[:3] == [
+        "Objects in a frame, by fast", f"Objects in a frame, by sure {EVIL}", "The frame as a whole, by sky"
+    ]  # fmt: skip
+    assert "car 20 detections" in page.text
+    assert "car 40 detections" in page.text
+    assert "sunny the surest in 10 frames" in page.text
+    tiles = dict(zip(*([data for tag, data in page.texts if tag == kind] for kind in ("dt", "dd")), strict=True))
+    assert tiles["detections"] == "60"
+
+
+def test_a_run_that_only_classifies_has_no_empty_figures(tmp_path: Path) -> None:
+    write_lines(tmp_path / "clip", [weather(0.75)] * 5)
+    page = Page(write_report(tmp_path, summary(tmp_path)))
+    assert next(data for tag, data in page.texts if tag == "h3") == "The frame as a whole"
+    assert "sunny the surest in 5 frames" in page.text
+    assert "detections" not in [data for tag, data in page.texts if tag == "dt"]
+
+
+@pytest.mark.parametrize("seconds", [0.1, 50.0])
+def test_confidence_is_an_average_however_long_the_run(tmp_path: Path, seconds: float) -> None:
+    with in_one_part(SINKS.make("jsonl", tmp_path, info=SourceInfo("clip", 32, 24))) as sink:
+        for index in range(600):
+            sink.write(Frame(index, index * seconds, np.zeros((24, 32, 3), np.uint8), "clip"), weather(0.75))
+    seen = Seen.read(tmp_path / "detections.jsonl")
+    assert [value for _, value in seen.rates(seen.whole, [("", "sunny")])] == pytest.approx(
+        [0.75] * len(seen.rates(seen.whole, []))
+    )
 
 
 def test_a_damaged_record_is_named(tmp_path: Path) -> None:

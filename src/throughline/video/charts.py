@@ -94,8 +94,8 @@ def bars(title: str, about: str, rows: Sequence[tuple[str, float, str]]) -> str:
 
 def _svg(title: str, about: str, height: float, marks: Sequence[str]) -> str:
     return (
-        f'<svg viewBox="0 0 {_WIDTH} {height:g}" role="img" aria-label="{escape(title)}">'
-        f"<title>{escape(title)}</title><desc>{escape(about)}</desc>{''.join(marks)}</svg>"
+        f'<div class="wide"><svg viewBox="0 0 {_WIDTH} {height:g}" role="img" aria-label="{escape(title)}">'
+        f"<title>{escape(title)}</title><desc>{escape(about)}</desc>{''.join(marks)}</svg></div>"
     )
 
 

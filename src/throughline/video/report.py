@@ -15,11 +15,11 @@ from importlib import resources
 from pathlib import Path
 from string import Template
 
-from throughline.contracts.errors import InputError
 from throughline.contracts.runs import Accounting, Ending
+from throughline.files import whole_file
 from throughline.video import charts
 from throughline.video.charts import clock
-from throughline.video.seen import Seen
+from throughline.video.seen import Kind, Seen
 
 _TRACKS = 40
 _GAPS = 20
@@ -74,16 +74,10 @@ class RunSummary:
 
 def write_report(folder: Path, summary: RunSummary) -> Path:
     """Write ``report.html`` into the run's folder, whole or not at all."""
-    path, draft = folder / "report.html", folder / ".report.draft.html"
+    path = folder / "report.html"
     page = _page(summary).encode("utf-8", "replace")
-    try:
+    with whole_file(path) as draft:
         draft.write_bytes(page)
-        draft.replace(path)
-    except OSError as error:
-        draft.unlink(missing_ok=True)
-        raise InputError(
-            f"{path}: cannot write: {error.strerror}", "make room there, or choose another folder"
-        ) from None
     return path
 
 
@@ -94,8 +88,9 @@ def _page(summary: RunSummary) -> str:
     state, says = _verdict(summary.sources)
     inferred = sum(source.accounting.inferred for source in summary.sources)
     tiles = [("frames seen", f"{inferred:,}")]
-    if found := [one for one in seen if one is not None]:
-        tiles.append(("detections", f"{sum(one.detections.total() for one in found):,}"))
+    found = [one for one in seen if one is not None]
+    if any(one.objects.totals or not one.whole.totals for one in found):
+        tiles.append(("detections", f"{sum(sum(one.objects.totals.values()) for one in found):,.0f}"))
         tiles.append(("tracks", f"{sum(len(one.tracks) for one in found):,}"))
     if summary.seconds > 0:
         tiles.append(("frames per second", f"{inferred / summary.seconds:,.1f}"))
@@ -176,55 +171,92 @@ def _source(source: SourceSummary, seen: Seen | None) -> str:
         return f'{head}<p class="note">There is no detections.jsonl to tell what was seen.</p></section>'
     gaps = [(gap.start, gap.end) for gap in source.accounting.gaps]
     span = min([seen.first, *(start for start, _ in gaps)]), max([seen.last, *(end for _, end in gaps)])
-    names = seen.names()
-    groups = {name: [name] for name in names[: charts.COLOURS - 1]}
-    if rest := names[charts.COLOURS - 1 :]:
-        groups[rest[0] if len(rest) == 1 else f"{len(rest)} other classes"] = rest
-    colour = {name: number for number, members in enumerate(groups.values()) for name in members}
+    colour: dict[Kind, int] = {}
     parts = [head, f'<p class="note">{seen.frames:,} frames, {clock(span[0])} to {clock(span[1])}</p>']
-    if groups:
-        lives: Counter[str] = Counter(track.name for track in seen.tracks.values())
-        told = ", ".join(f"{sum(seen.detections[one] for one in group):,} {name}" for name, group in groups.items())
-        parts += [
-            "<h3>Objects in a frame</h3>",
-            charts.lines(
-                "Objects in a frame over time, by class",
-                f"Average number of objects in a frame from {clock(span[0])} to {clock(span[1])}. In all: {told}.",
-                {name: seen.rates(group) for name, group in groups.items()},
-                span,
-                gaps,
-            ),
-            '<ul class="legend">',
-            *(_legend(number, name, group, seen, lives) for number, (name, group) in enumerate(groups.items())),
-            "</ul>",
-        ]
-    else:
-        parts.append("<p>Nothing was found in any of them.</p>")
+    for model in seen.objects.models():
+        groups = _groups(seen.objects.kinds(model))
+        colour |= {kind: number for number, kinds in enumerate(groups.values()) for kind in kinds}
+        parts.append(_objects(seen, model, groups, span, gaps))
+    if not seen.objects.totals:
+        parts.append(f"<p>{'No object' if seen.whole.totals else 'Nothing'} was found in any of them.</p>")
     if seen.tracks:
         parts.append(_lifetimes(seen, span, colour))
+    parts += [_whole(seen, model, _groups(seen.whole.kinds(model)), span, gaps) for model in seen.whole.models()]
     parts.append(_samples(source.folder / "samples"))
     return "".join(parts) + "</section>"
 
 
-def _legend(colour: int, name: str, group: Sequence[str], seen: Seen, lives: Counter[str]) -> str:
-    found, tracks = sum(seen.detections[one] for one in group), sum(lives[one] for one in group)
-    tracked = f", {tracks:,} {'track' if tracks == 1 else 'tracks'}" if seen.tracks else ""
-    return (
-        f'<li><i style="background:var(--c{colour})"></i><b>{escape(name) or "(no name)"}</b> '
-        f"{found:,} {'detection' if found == 1 else 'detections'}{tracked}</li>"
+def _groups(kinds: Sequence[Kind]) -> dict[str, Sequence[Kind]]:
+    """What shares a line: the most frequent kinds have their own, the rest have one together."""
+    groups: dict[str, Sequence[Kind]] = {name: [(model, name)] for model, name in kinds[: charts.COLOURS - 1]}
+    if rest := kinds[charts.COLOURS - 1 :]:
+        groups[rest[0][1] if len(rest) == 1 else f"{len(rest)} other classes"] = rest
+    return groups
+
+
+def _objects(
+    seen: Seen, model: str, groups: Mapping[str, Sequence[Kind]], span: tuple[float, float], gaps: charts.Points
+) -> str:
+    totals = {name: round(sum(seen.objects.totals[kind] for kind in kinds)) for name, kinds in groups.items()}
+    lives: Counter[Kind] = Counter(track.kind for track in seen.tracks.values())
+    told = []
+    for name, kinds in groups.items():
+        tracks = sum(lives[kind] for kind in kinds)
+        tracked = f", {tracks:,} {'track' if tracks == 1 else 'tracks'}" if seen.tracks else ""
+        told.append((name, f"{totals[name]:,} {'detection' if totals[name] == 1 else 'detections'}{tracked}"))
+    drawn = charts.lines(
+        f"Objects in a frame over time, by class{_of(model)}",
+        f"Average number of objects in a frame from {clock(span[0])} to {clock(span[1])}. "
+        f"In all: {', '.join(f'{total:,} {name}' for name, total in totals.items())}.",
+        {name: seen.rates(seen.objects, kinds) for name, kinds in groups.items()},
+        span,
+        gaps,
     )
+    return f"<h3>Objects in a frame{escape(_of(model))}</h3>{drawn}{_legend(told)}"
 
 
-def _lifetimes(seen: Seen, span: tuple[float, float], colour: Mapping[str, int]) -> str:
+def _whole(
+    seen: Seen, model: str, groups: Mapping[str, Sequence[Kind]], span: tuple[float, float], gaps: charts.Points
+) -> str:
+    about = "How sure it was of what the whole frame shows, from 0 to 1, on average."
+    told = []
+    for name, kinds in groups.items():
+        frames = sum(seen.surest[kind] for kind in kinds)
+        told.append((name, f"the surest in {frames:,} {'frame' if frames == 1 else 'frames'}"))
+    drawn = charts.lines(
+        f"What the whole frame shows, over time{_of(model)}",
+        f"{about} {', '.join(f'{name}: {says}' for name, says in told)}.",
+        {name: seen.rates(seen.whole, kinds) for name, kinds in groups.items()},
+        span,
+        gaps,
+    )
+    return f'<h3>The frame as a whole{escape(_of(model))}</h3><p class="note">{about}</p>{drawn}{_legend(told)}'
+
+
+def _of(model: str) -> str:
+    """Whose word it is, where there are several."""
+    return f", by {model}" if model else ""
+
+
+def _legend(told: Sequence[tuple[str, str]]) -> str:
+    """What each colour stands for, in the order of the lines."""
+    rows = "".join(
+        f'<li><i style="background:var(--c{number})"></i><b>{escape(name) or "(no name)"}</b> {escape(says)}</li>'
+        for number, (name, says) in enumerate(told)
+    )
+    return f'<ul class="legend">{rows}</ul>'
+
+
+def _lifetimes(seen: Seen, span: tuple[float, float], colour: Mapping[Kind, int]) -> str:
     longest = sorted(seen.tracks.items(), key=lambda one: (one[1].start - one[1].end, one[0]))[:_TRACKS]
     longest.sort(key=lambda one: (one[1].start, one[0]))
     rows = [
         (
             f"#{identity}",
-            f"{track.name} #{identity}: {clock(track.start)} to {clock(track.end)}, seen in {track.frames:,} frames",
+            f"{track.kind[1]} #{identity}: {clock(track.start)} to {clock(track.end)}, seen in {track.frames:,} frames",
             track.start,
             track.end,
-            colour[track.name],
+            colour[track.kind],
         )
         for identity, track in longest
     ]
