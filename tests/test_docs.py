@@ -45,8 +45,8 @@ def workplace(tmp_path: Path) -> Path:
     (tmp_path / "src").symlink_to(ROOT / "src")
     (tmp_path / ".venv" / "bin").mkdir(parents=True)
     (tmp_path / ".venv" / "bin" / "throughline").symlink_to(Path(sys.executable).parent / "throughline")
-    (tmp_path / "runs" / "demo").mkdir(parents=True)
-    shutil.copy(tmp_path / "street.mp4", tmp_path / "runs" / "demo" / "annotated.mp4")
+    (tmp_path / "runs" / "demo" / "clip").mkdir(parents=True)
+    shutil.copy(tmp_path / "street.mp4", tmp_path / "runs" / "demo" / "clip")
     return tmp_path
 
 

@@ -17,7 +17,7 @@ VERBS = {
     "inspect": "What a model file is, what it expects and returns, and whether it is safe to open",
     "doctor": "What this machine has, which backends work on it, and every setting with who set it",
     "run": "A model over video: every frame accounted for, and nothing lost to a kill",
-    "demo": "A street, a model and an annotated video in one command",
+    "demo": "The whole job on a street whose truth is known, and how right it was",
 }
 
 COMMON = """\

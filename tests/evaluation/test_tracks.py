@@ -135,6 +135,7 @@ def test_one_switch_costs_mota_a_box_and_idf1_the_shorter_half() -> None:
     truth = [boxes(at(x), np.array([5])) for x in range(10)]
     scores = score_tracks([boxes(at(x), np.array([1 if x < 6 else 2])) for x in range(10)], truth)
     assert (scores.mota, scores.idf1, scores.switches) == (0.9, 0.6, 1)
+    assert (scores.objects, scores.tracks) == (1, 2)
 
 
 def test_the_right_place_and_the_wrong_class_is_a_miss_and_a_false_alarm() -> None:

@@ -40,6 +40,7 @@ class TrackScores:
         false_alarms: found boxes with nothing under them.
         switches: how often an object got another identity than it had.
         objects: true identities.
+        tracks: identities in the results.
         boxes: true boxes.
         frames: how many frames were compared.
     """
@@ -53,6 +54,7 @@ class TrackScores:
     false_alarms: int
     switches: int
     objects: int
+    tracks: int
     boxes: int
     frames: int
 
@@ -93,6 +95,7 @@ def score_tracks(found: Iterable[Detections], truth: Iterable[Detections], *, ov
         false_alarms=seen - matched,
         switches=switches,
         objects=len(lives),
+        tracks=len(tracks),
         boxes=there,
         frames=len(moments),
     )

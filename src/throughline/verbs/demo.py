@@ -1,59 +1,83 @@
-"""``throughline demo``: the whole idea in one command, on nothing but what the package ships."""
+"""``throughline demo``: the whole job on a street that is known to the last pixel, so that it can be marked."""
 
 from __future__ import annotations
 
-import itertools
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+import logging
+import shlex
+import shutil
+import sys
+from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
-
-import numpy as np
+from typing import Any
 
 from throughline import settings
 from throughline.bundled import DETECTOR
-from throughline.contracts.errors import InputError
+from throughline.contracts.errors import InputError, ThroughlineError
+from throughline.contracts.frames import Frame
 from throughline.contracts.runs import Accounting
 from throughline.contracts.streams import SourceInfo
-from throughline.models.artifact import read_artifact
+from throughline.evaluation.boxes import BoxScores, score_boxes
+from throughline.evaluation.results import read_results
+from throughline.evaluation.tracks import TrackScores, score_tracks
 from throughline.models.session import open_model
-from throughline.terminal import fields, note, table
-from throughline.testing.world import World
+from throughline.terminal import fields, note
+from throughline.testing.world import LABELS, Truth, World, write_video
+from throughline.verbs.run import run
+from throughline.video.halt import INTERRUPTED
+from throughline.video.journal import only_one
 from throughline.video.sinks import SINKS, in_one_part
-from throughline.vision.decoders import DECODERS
-from throughline.vision.letterbox import Letterbox
+
+_MARK = ".demo"
+"""Lies in a folder that a demo made, which the next demo may therefore replace."""
+_LOCK = ".lock"
 
 
 @dataclass(frozen=True, slots=True)
 class DemoReport:
-    """Where the demo's video is, and how fast it went."""
+    """What the demo left, how right it was, and how fast it went."""
 
     video: Path
+    report: Path | None
+    results: Path
+    truth: Path
     accounting: Accounting
     detections: int
+    boxes: BoxScores
+    tracks: TrackScores
     backend: str
     seconds: float
     frames_per_second: float
     stage_ms: dict[str, float]
 
     def __str__(self) -> str:
-        whole = sum(self.stage_ms.values())
-        stages = [(name, f"{ms:.2f} ms", f"{100 * ms / whole:.0f} %") for name, ms in self.stage_ms.items()]
-        return "\n".join(
+        boxes, tracks = self.boxes, self.tracks
+        switches = f"{tracks.switches:,} {'switch' if tracks.switches == 1 else 'switches'}"
+        return fields(
             [
-                fields(
-                    [
-                        ("video", str(self.video)),
-                        ("frames", str(self.accounting)),
-                        ("found", f"{self.detections / self.accounting.inferred:.1f} objects a frame"),
-                        ("ran on", self.backend),
-                        ("speed", f"{self.frames_per_second:.1f} frames per second, {self.seconds:.1f} s in all"),
-                    ]
+                ("video", str(self.video)),
+                ("report", str(self.report or "")),
+                ("frames", str(self.accounting)),
+                (
+                    "boxes",
+                    f"mAP50-95 {boxes.map50_95:.3f}, mAP50 {boxes.map50:.3f}"
+                    f" against the truth: {self.detections:,} found, {boxes.objects:,} there",
                 ),
-                "",
-                table(("stage", "per frame", "share"), stages),
+                (
+                    "tracks",
+                    f"IDF1 {tracks.idf1:.3f}, MOTA {tracks.mota:.3f}, HOTA {tracks.hota:.3f}"
+                    f" against the truth: {tracks.tracks:,} found, {tracks.objects:,} there, {switches}",
+                ),
+                ("speed", f"{self.frames_per_second:.1f} frames per second, {self.seconds:.1f} s in all"),
+                ("stages", ", ".join(f"{name} {ms:.1f} ms" for name, ms in self.stage_ms.items())),
+                ("ran on", self.backend),
+                (
+                    "next",
+                    f"{_command()} inspect your-model.onnx\n"
+                    f"{_command()} run your-video.mp4 --model your-model.onnx --save jsonl,video",
+                ),
             ]
         )
 
@@ -66,94 +90,104 @@ def demo(
     backend: str | None = None,
     device: str | None = None,
     threads: int | None = None,
-    batch: int | None = None,
-    conf: float | None = None,
-    iou: float | None = None,
-    profile: str | None = None,
-    config: Path | None = None,
 ) -> DemoReport:
-    """Render a street, find what moves on it with the bundled model, and write an annotated video.
+    """Film a street whose truth is known, do the whole job on the video, and say how right and how fast it was.
 
     Args:
-        out: The folder for the video.
-        frames: How many frames to render.
+        out: The demo's folder; that of an earlier demo is replaced.
+        frames: How many frames to film.
         seed: Which street.
         backend: The runtime: auto, onnxruntime or openvino.
         device: Where to run: auto, cpu, gpu or gpu:N.
         threads: CPU threads for the model; 0 is every core.
-        batch: The most frames in one call of the model.
-        conf: The least confidence that counts as a detection.
-        iou: Two boxes that overlap more are one object.
-        profile: Start from this profile: cpu, small_gpu, big_gpu or debug.
-        config: Read settings from this TOML or JSON file.
     """
     if not 1 <= frames <= 1_000_000:
         raise InputError(f"--frames {frames}: there must be something to show", "give 1 to 1,000,000")
-    flags = {"backend": backend, "device": device, "threads": threads, "batch": batch, "conf": conf, "iou": iou}
-    chosen = settings.resolve(profile=profile, config=config, flags=flags)
-
-    model = read_artifact(DETECTOR)
-    decode = DECODERS.make(model.passport.decoder or "yolo")
-    world = World(seed=seed)
-    fit = Letterbox.fit((world.height, world.width), model.passport.imgsz or (world.height, world.width))
-    info = SourceInfo(f"street {seed}", world.width, world.height, Fraction(world.fps), declared=frames)
-    video, stage_seconds, found = out / "annotated.mp4", dict.fromkeys(_STAGES, 0.0), 0
-
-    @contextmanager
-    def timed(stage: str) -> Iterator[None]:
-        start = time.perf_counter()
-        yield
-        stage_seconds[stage] += time.perf_counter() - start
-
-    with (
-        open_model(
-            DETECTOR,
-            backend=chosen.backend,
-            device=chosen.device,
-            threads=chosen.threads or None,
-            max_batch=chosen.batch,
-        ) as session,
-        in_one_part(SINKS.make("video", out, info=info, labels=model.labels)) as sink,
-    ):
-        note(f"rendering {frames} frames of street {seed} and looking for {', '.join(model.labels)}")
-        began, inferred, coming = time.perf_counter(), 0, world.frames(frames)
-        buffer = np.empty((chosen.batch, 3, *fit.canvas), np.float32)
-        while True:
-            with timed("render"):
-                taken = [frame for frame, _ in itertools.islice(coming, chosen.batch)]
-            if not taken:
-                break
-            with timed("letterbox"):
-                for slot, frame in zip(buffer, taken, strict=False):
-                    fit.apply(frame.image, slot)
-            with timed("model"):
-                outputs = session.predict({model.inputs[0].name: buffer[: len(taken)]})
-            with timed("decode"):
-                results = decode(
-                    outputs,
-                    [fit] * len(taken),
-                    labels=model.labels,
-                    conf=chosen.conf,
-                    iou=chosen.iou,
-                    max_det=chosen.max_det,
-                )
-            with timed("draw and encode"):
-                for frame, detections in zip(taken, results, strict=True):
-                    sink.write(frame, detections)
-            inferred += len(results)
-            found += sum(map(len, results))
-        seconds = time.perf_counter() - began
-        ran_on = str(session)
-
+    world = World(seed=seed, width=1280, height=768)
+    _refuse_what_is_no_demo(out)
+    _refuse_what_cannot_run({"backend": backend, "device": device, "threads": threads})
+    with only_one(out):
+        _clear(out)
+        clip, truth = _film(world, frames, out)
+    ran = run(
+        str(clip),
+        model=DETECTOR,
+        out=out,
+        save="jsonl,video,samples",
+        backend=backend,
+        device=device,
+        threads=threads,
+    )
+    if ran.exit_code == INTERRUPTED:
+        raise KeyboardInterrupt
+    [outcome] = ran.sources
+    if ran.exit_code:
+        raise ThroughlineError(f"{clip}: the demo's own video was not read whole: {outcome.why}", f"see {ran.report}")
+    written = {path.name: path for path in outcome.files}
+    results = written["detections.jsonl"]
     return DemoReport(
-        video=video,
-        accounting=Accounting(frames, inferred),
-        detections=found,
-        backend=ran_on,
-        seconds=seconds,
-        frames_per_second=inferred / seconds,
-        stage_ms={name: 1000 * spent / inferred for name, spent in stage_seconds.items()},
+        video=written["annotated.mp4"],
+        report=ran.report,
+        results=results,
+        truth=truth,
+        accounting=outcome.accounting,
+        detections=outcome.detections,
+        boxes=score_boxes(read_results(results, LABELS), read_results(truth, LABELS)),
+        tracks=score_tracks(read_results(results, LABELS), read_results(truth, LABELS)),
+        backend=ran.backend,
+        seconds=ran.seconds,
+        frames_per_second=ran.frames_per_second,
+        stage_ms=ran.stage_ms,
     )
 
 
-_STAGES = ("render", "letterbox", "model", "decode", "draw and encode")
+def _refuse_what_is_no_demo(out: Path) -> None:
+    try:
+        names = {path.name for path in out.iterdir()} if out.exists() else set()
+    except OSError as error:
+        raise InputError(f"{out}: cannot be read as a folder: {error.strerror}", "give a new folder as --out") from None
+    if names - {_LOCK} and _MARK not in names:
+        raise InputError(f"{out} holds something that no demo made", "give a new folder as --out")
+
+
+def _refuse_what_cannot_run(flags: Mapping[str, Any]) -> None:
+    """Before anything is filmed. What runs the model is said when it is opened for the run."""
+    chosen = settings.resolve(flags=flags)
+    logging.disable(logging.INFO)
+    try:
+        open_model(DETECTOR, backend=chosen.backend, device=chosen.device, threads=chosen.threads or None).close()
+    finally:
+        logging.disable(logging.NOTSET)
+
+
+def _clear(out: Path) -> None:
+    try:
+        (out / _MARK).touch()
+        for path in out.iterdir():
+            if path.name not in {_MARK, _LOCK}:
+                shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
+    except OSError as error:
+        raise InputError(f"{out}: cannot be replaced: {error.strerror}", "give a new folder as --out") from None
+
+
+def _film(world: World, frames: int, out: Path) -> tuple[Path, Path]:
+    """The street as a video file, and beside it what is really there, in the form of a run's results."""
+    info = SourceInfo(f"street {world.seed}", world.width, world.height, Fraction(world.fps), declared=frames)
+    note(f"filming {frames} frames of street {world.seed}, {world.width}x{world.height}")
+    with in_one_part(SINKS.make("jsonl", out / "truth", info=info, labels=LABELS)) as sink:
+
+        def told(frame: Frame, truth: Truth) -> None:
+            sink.write(frame, truth.detections)
+
+        clip = write_video(world, out / "clip" / "street.mp4", frames, watch=told)
+    return clip, out / "truth" / "detections.jsonl"
+
+
+def _command() -> str:
+    """How this program is called from here."""
+    if shutil.which("throughline"):
+        return "throughline"
+    path = Path(sys.executable).with_name("throughline")
+    with suppress(ValueError):
+        path = path.relative_to(Path.cwd())
+    return shlex.quote(str(path))

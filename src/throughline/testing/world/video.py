@@ -4,16 +4,24 @@ from __future__ import annotations
 
 import os
 import tempfile
+from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
 
 from throughline.contracts.errors import InputError, Unavailable
+from throughline.contracts.frames import Frame
 from throughline.testing.world.folder import at_least
+from throughline.testing.world.scene import Truth
 from throughline.testing.world.world import World
 
 
-def write_video(world: World, path: str | Path, count: int) -> Path:
-    """Write the first ``count`` frames; the container follows from the file's ending (.mp4, .mkv ...)."""
+def write_video(
+    world: World, path: str | Path, count: int, *, watch: Callable[[Frame, Truth], None] = lambda frame, truth: None
+) -> Path:
+    """Write the first ``count`` frames; the container follows from the file's ending (.mp4, .mkv ...).
+
+    ``watch`` hears of every frame that was written, with its truth.
+    """
     import av
     import av.error
 
@@ -36,10 +44,11 @@ def write_video(world: World, path: str | Path, count: int) -> Path:
             stream = container.add_stream("libx264", rate=world.fps, options={"crf": "18", "preset": "veryfast"})
             stream.width, stream.height, stream.pix_fmt = world.width, world.height, "yuv420p"
             stream.codec_context.time_base = Fraction(1, world.fps)
-            for frame, _ in world.frames(count):
+            for frame, truth in world.frames(count):
                 picture = av.VideoFrame.from_ndarray(frame.image, format="rgb24")
                 picture.pts, picture.time_base = frame.index, Fraction(1, world.fps)
                 container.mux(stream.encode(picture))
+                watch(frame, truth)
             container.mux(stream.encode())
         Path(draft).chmod(0o644)
         os.replace(draft, target)
