@@ -16,7 +16,7 @@ from throughline.contracts.errors import InputError, ThroughlineError, nearest
 VERBS = {
     "inspect": "What a model file is, what it expects and returns, and whether it is safe to open",
     "doctor": "What this machine has, which backends work on it, and every setting with who set it",
-    "run": "A model over video: every frame accounted for, and nothing lost to a kill",
+    "run": "Models over video: every frame accounted for, and nothing lost to a kill",
     "demo": "The whole job on a street whose truth is known, and how right it was",
 }
 
@@ -29,6 +29,9 @@ EXIT_CODES = """\
   1  a fault of Throughline's    5  model refused: unsafe, or its proof failed
   2  wrong input or usage        6  this machine lacks what was asked for
   3  done, with gaps             130  interrupted; a run can go on"""
+
+_FOR_PROGRAMS = "callback"
+"""A parameter of this name takes what only a program can give: it is no option of the command."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -75,6 +78,7 @@ def overview() -> str:
 def verb_app(name: str) -> Any:
     """One verb as a Cyclopts application."""
     import importlib
+    import re
 
     from cyclopts import App, Parameter
 
@@ -84,7 +88,7 @@ def verb_app(name: str) -> Any:
     app = App(
         name=f"throughline {name}",
         version_flags=[],
-        default_parameter=Parameter(negative=()),
+        default_parameter=Parameter(negative=(), parse=re.compile(f"^(?!{_FOR_PROGRAMS}$)")),
         help_format="plaintext",
         help_formatter="plain",
         help_epilogue=f"Every verb takes:\n{COMMON}",

@@ -25,6 +25,7 @@ _PROFILES = Path(__file__).with_name("profiles")
 _PREFIX = "THROUGHLINE_"
 _POINTERS = ("CONFIG", "PROFILE")  # where to look for settings; not settings themselves
 _FRAMES_IN_FLIGHT = 8
+_MOST_FRAMES = 16
 
 
 def setting(default: Any, meaning: str, allowed: str, low: float = 0, high: float = float("inf")) -> Any:
@@ -39,7 +40,7 @@ class Config:
     device: str = setting("auto", "where models run", "auto, cpu, gpu or gpu:N")
     backend: str = setting("auto", "which runtime runs them", "auto or a backend's name")
     threads: int = setting(0, "CPU threads a model may use; 0 is every core of this process", "0 to 1024", 0, 1024)
-    batch: int = setting(8, "the most frames in one call of the model", "1 to 1024", 1, 1024)
+    batch: int = setting(0, "the most frames in one call of a model; 0 lets the machine decide", "0 to 1024", 0, 1024)
     half: bool = setting(False, "prefer FP16 where the machine is faster with it", "true or false")
     imgsz: int = setting(640, "the model's longer input side, where the model leaves it open", "32 to 16384", 32, 16384)
     conf: float = setting(0.25, "the least confidence that counts as a detection", "0 to 1", 0, 1)
@@ -115,7 +116,7 @@ class Config:
         """The batch size and input scale that suit frames of this size on this machine.
 
         The scale brings the longer side to ``imgsz`` and never enlarges. The batch is
-        the largest power of two, up to ``batch``, whose frames fit in a quarter of the
+        the largest power of two, up to ``batch`` (16 where that is open), whose frames fit in a quarter of the
         memory available now, with the frames that wait before and after the model.
         """
         if min(width, height) < 1 or max(width, height) > 65_536:
@@ -125,7 +126,7 @@ class Config:
         tensor = int(width * scale) * int(height * scale) * 3 * 4 * 4
         fits = max(1, (hardware.memory_available() // 4 - frame) // (frame // _FRAMES_IN_FLIGHT + tensor))
         batch = 1
-        while batch * 2 <= min(self.batch, fits):
+        while batch * 2 <= min(self.batch or _MOST_FRAMES, fits):
             batch *= 2
         return ResolutionSettings(width, height, batch, scale)
 

@@ -175,7 +175,7 @@ def job(folder: Path, session: Session, source: Blobs, **changes: Any) -> Job:
     settings: dict[str, Any] = {
         "make_tracker": Nearest, "make_sinks": lambda: [Lines(folder)], "batch": 4, "part": 10, "stride": 2
     }  # fmt: skip
-    return Job(source, folder, detector, **{**settings, **changes})
+    return Job(source, folder, changes.pop("detectors", {"blobs": detector}), **{**settings, **changes})
 
 
 def dies_at(line: int) -> Callable[[], int]:

@@ -19,6 +19,7 @@ from throughline.contracts.frames import Frame
 from throughline.contracts.runs import Accounting, Ending, Gap
 from throughline.models.session import Session, open_model
 from throughline.video.halt import Halt
+from throughline.video.moments import Moment
 
 KILLS = int(os.environ.get("KILLS", "14"))  # benchmarks/kill_anywhere.py asks for more
 
@@ -54,6 +55,7 @@ def test_every_frame_is_accounted_for_and_every_result_is_there(tmp_path: Path, 
     assert outcome.files == (tmp_path / "lines.jsonl",)
     assert {path.name for path in tmp_path.iterdir()} == {"journal.jsonl", "lines.jsonl"}
     assert [stage.name for stage in outcome.stages][:3] == ["decode", "letterbox", "model"]
+    assert all(stage.busy > 0 for stage in outcome.stages)
 
 
 def test_the_objects_are_where_they_were_drawn(tmp_path: Path, session: Session) -> None:
@@ -173,8 +175,8 @@ with open_model({str(blob_model)!r}, threads=1) as session:
 def test_a_halt_ends_at_a_commit_and_the_rest_comes_out_the_same(tmp_path: Path, session: Session, after: int) -> None:
     halt = Halt()
 
-    def watch(accounting: Accounting, _: int) -> None:
-        if accounting.inferred >= after:
+    def watch(moment: Moment) -> None:
+        if moment.accounting.inferred >= after:
             halt.request()
 
     stopped = job(tmp_path / "run", session, Blobs(75), halt=halt, watch=watch).run()
@@ -190,7 +192,7 @@ def test_a_source_that_lives_ends_when_it_is_told_to_and_everything_is_kept(tmp_
     halt = Halt()
     source = Blobs(10**9, live=True)
     outcome = job(
-        tmp_path, session, source, halt=halt, watch=lambda done, _: halt.request() if done.inferred > 20 else None
+        tmp_path, session, source, halt=halt, watch=lambda now: halt.request() if now.accounting.inferred > 20 else None
     ).run()
     assert source.closed
     assert outcome.ending is Ending.COMPLETE
@@ -217,7 +219,7 @@ def test_a_source_that_lives_and_waits_does_not_keep_a_failed_run_waiting(tmp_pa
     halt, source = Halt(), Quiet()
     outcome = job(
         tmp_path / "b", session, source, halt=halt, part=4, stride=1,
-        watch=lambda done, _: halt.request() if done.inferred == 12 else None,
+        watch=lambda now: halt.request() if now.accounting.inferred == 12 else None,
     ).run()  # fmt: skip
     assert (outcome.ending, outcome.accounting.inferred) == (Ending.COMPLETE, 12)
 
@@ -252,13 +254,13 @@ def test_a_fault_anywhere_stops_everything_is_raised_once_and_the_run_goes_on(
         source.frames = lambda start=0: (frame if frame.index < 30 else 1 // 0 for frame in Blobs(75).frames(start))
         changes["source"] = source
     elif stage in ("fill", "predict", "read"):
-        changes["detector"] = Wrong(work.detector, stage)
+        changes["detectors"] = {"blobs": Wrong(work.detectors["blobs"], stage)}
     elif stage in ("update", "state"):
         changes["make_tracker"] = lambda: Wrong(Nearest(), stage)
     elif stage in ("write", "commit"):
         changes["make_sinks"] = lambda: [Wrong(Lines(tmp_path / "run"), stage)]
     else:
-        changes["watch"] = lambda accounting, _: 1 // (accounting.inferred < 12)
+        changes["watch"] = lambda now: 1 // (now.accounting.inferred < 12)
     broken = type(work)(**{**{name: getattr(work, name) for name in work.__dataclass_fields__}, **changes})
     with pytest.raises(ZeroDivisionError):
         broken.run()

@@ -8,13 +8,17 @@ from pathlib import Path
 import pytest
 
 from throughline.contracts.errors import InputError
-from throughline.video.plan import Plan, fingerprint, folder_names, new_folder
+from throughline.video.plan import ModelPlan, Plan, fingerprint, folder_names, new_folder
 
+MODEL = ModelPlan(
+    name="m", path="/models/m.onnx", sha256="ab", decoder="yolo", labels=("cat", "chien élevé"), classes=None,
+    canvas=(384, 640), imgsz=640, stride=32, builds=None,
+)  # fmt: skip
 PLAN = Plan(
-    version="1", sources=("a.mp4", "rtsp://b"), model="m.onnx", model_sha256="ab", canvas=(384, 640), decoder="yolo",
-    tracker="hybrid", save=("jsonl",), labels=("cat", "chien élevé"), classes=None, imgsz=640, model_stride=32,
-    conf=0.1 + 0.2, iou=0.7, max_det=300, vid_stride=1, start=None, end=2.5, max_frames=None, backend="auto",
-    device="cpu", threads=0, batch=8, trust=False,
+    version="1", sources=("a.mp4", "rtsp://b"), tracker="hybrid", save=("jsonl",),
+    models=(MODEL, dataclasses.replace(MODEL, name="n", classes=(0, 1), canvas=None)),
+    conf=0.1 + 0.2, iou=0.7, max_det=300, vid_stride=1, start=None, end=2.5, max_frames=None, hwaccel=None,
+    policy="latest", reconnect=None, stall_timeout=2.5, backend="auto", device="cpu", threads=0, batch=8, trust=False,
 )  # fmt: skip
 
 

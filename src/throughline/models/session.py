@@ -44,6 +44,7 @@ class Session:
         backend: str,
         device: str,
         threads: int,
+        lanes: int = 1,
         max_batch: int | None = None,
         on_nonfinite: Literal["report", "raise"] = "report",
         notes: Sequence[str] = (),
@@ -52,6 +53,7 @@ class Session:
         self.backend = backend
         self.device = device
         self.threads = threads
+        self.lanes = lanes
         self.notes = (*notes, *runner.notes)
         self._runner = runner
         self._watch = Stopwatch()
@@ -78,7 +80,9 @@ class Session:
         return self._splitter.fitting
 
     def __str__(self) -> str:
-        return f"{self.name}: {self.backend} on {self.device}, {self.threads} thread{'s' * (self.threads != 1)}"
+        side_by_side = f", {self.lanes} calls at once" if self.lanes > 1 else ""
+        plural = "s" * (self.threads != 1)
+        return f"{self.name}: {self.backend} on {self.device}, {self.threads} thread{plural}{side_by_side}"
 
     def predict(self, feeds: Mapping[str, Array]) -> dict[str, Array]:
         """Run the model over a batch of any size, empty ones too."""
@@ -173,6 +177,7 @@ def open_model(
     backend: str = "auto",
     device: str = "auto",
     threads: int | None = None,
+    lanes: int = 1,
     max_batch: int | None = None,
     trust: bool = False,
     class_: str | None = None,
@@ -186,7 +191,9 @@ def open_model(
             (see ``throughline.models.choose``).
         backend: the runtime; "auto" takes the one that the format is made for.
         device: "cpu", "gpu", "gpu:1"; "auto" takes a GPU where the backend can use one.
-        threads: how many CPU threads one prediction may use; all this process has when not given.
+        threads: how many CPU threads predictions may use; all this process has when not given.
+        lanes: share the threads between up to so many predictions at once, for the most frames a second rather
+            than the soonest answer; ``Session.lanes`` says how many the runtime and the device have.
         max_batch: the largest batch to give the runtime; larger ones are split.
         trust: open programs (TorchScript, engines) that no passport of this machine vouches for.
         class_: "package.module:function" that builds the network which a state dict belongs to.
@@ -211,8 +218,11 @@ def open_model(
     threads = cores() if threads is None else threads
     if threads < 1:
         raise InputError(f"threads={threads}: a prediction takes at least one", "pass 1 or more")
+    lanes = min(lanes, threads) if chosen == "cpu" and BACKENDS.get(name).facts.get("lanes") else 1
     known = passport or description
     options: dict[str, Any] = {"inputs": known.inputs, "outputs": known.outputs}
+    if lanes > 1:
+        options["lanes"] = lanes
     if description.format in ("safetensors", "checkpoint"):
         options["build"] = _building(path, class_, trust)
     elif class_ is not None:
@@ -227,6 +237,7 @@ def open_model(
         backend=name,
         device=chosen,
         threads=threads,
+        lanes=lanes,
         max_batch=max_batch,
         on_nonfinite=on_nonfinite,
         notes=(*seen, *said),

@@ -20,12 +20,19 @@ class Halt:
 
     def __init__(self) -> None:
         self.requested = False
-        self.on_request: Callable[[], None] = lambda: None
+        self._heard: list[Callable[[], None]] = []
+
+    def on_request(self, heard: Callable[[], None]) -> None:
+        """Call this when a halt is asked for; a source that lives is told to end."""
+        self._heard.append(heard)
+        if self.requested:
+            heard()
 
     def request(self) -> None:
-        """From now on, nothing new is begun; a source that lives is told to end."""
+        """From now on, nothing new is begun."""
         self.requested = True
-        self.on_request()
+        for heard in self._heard:
+            heard()
 
 
 @contextmanager

@@ -1,7 +1,7 @@
 """One source through a model into files: every frame accounted for, and no work lost to a kill.
 
 The results are written in parts of a fixed number of frames. What is in a part, and in
-each batch of the model within it, depends on the source alone, never on speed or on
+each batch of the models within it, depends on the source alone, never on speed or on
 interruptions. A part counts when the journal says so; whatever lies beyond the journal's
 last line is done again, with the tracker as it was, and comes out the same.
 """
@@ -9,33 +9,31 @@ last line is done again, with the tracker as it was, and comes out the same.
 from __future__ import annotations
 
 import contextlib
-import itertools
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, final
 
-import numpy as np
-import numpy.typing as npt
-
-from throughline.contracts.artifacts import Array
 from throughline.contracts.detections import Detections
-from throughline.contracts.errors import InputError, SourceFailed, Unavailable
+from throughline.contracts.errors import InputError, SourceFailed
 from throughline.contracts.frames import Frame
 from throughline.contracts.runs import Accounting, Ending, Gap
 from throughline.contracts.streams import Sink, Source, Tracker
 from throughline.video.detector import Detector
+from throughline.video.following import Following
 from throughline.video.halt import Halt
 from throughline.video.journal import Journal
+from throughline.video.looking import Looking, side_by_side
+from throughline.video.moments import Moment
 from throughline.video.pipeline import Intake, Pipeline, Stage, StageTimes
-from throughline.vision.letterbox import Letterbox
 
 PART = 128
 """Frames between two commits: the most work that a kill can cost."""
 
 _FRAME_BYTES = 512 * 2**20
-_BATCHES_IN_FLIGHT = 5
+_GROUPS_IN_FLIGHT = 4
+_KILLED = "the run was killed here, and a live source cannot be gone back to"
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,27 +83,29 @@ class Job:
     Attributes:
         source: where the frames come from.
         folder: where the results and the journal go.
-        detector: what looks at the frames.
+        detectors: what looks at the frames, by name; several see the same ones.
         make_tracker: makes what follows the objects; None leaves them without identities.
         make_sinks: opens what writes the results.
         identity: what the run is; it goes on only where this is the same.
-        batch: the most frames in one call of the model.
+        batch: the most frames in one call of a model.
+        lanes: how many calls are under way at once.
         stride: look at every n-th frame.
         part: frames between two commits.
-        watch: hears of every batch that was written: frames given, objects found so far.
+        watch: hears of every batch that was written.
     """
 
     source: Source
     folder: Path
-    detector: Detector
+    detectors: Mapping[str, Detector]
     make_tracker: Callable[[], Tracker] | None
     make_sinks: Callable[[], Sequence[Sink]]
     identity: Mapping[str, Any] = field(default_factory=dict)
     batch: int = 8
+    lanes: int = 1
     stride: int = 1
     part: int = PART
     halt: Halt = field(default_factory=Halt)
-    watch: Callable[[Accounting, int], None] = lambda accounting, detections: None
+    watch: Callable[[Moment], None] = lambda moment: None
 
     def run(self) -> Outcome:
         """Work until the source ends or a halt is asked for; what was done before is not done again."""
@@ -117,7 +117,11 @@ class Job:
             stages: tuple[StageTimes, ...] = ()
             if not ledger.finished:
                 sinks = self.make_sinks()
-                if ledger.ending is None:
+                if self.source.info.live and journal.last is not None and ledger.ending is None:
+                    ledger.ending = Ending.GAPS
+                    ledger.gaps = (*ledger.gaps, Gap(ledger.seconds, ledger.seconds, _KILLED))
+                    journal.append(ledger.entry(None))
+                elif ledger.ending is None:
                     try:
                         stages = _Work(self, journal, ledger, sinks).until_the_end()
                     except BaseException:
@@ -149,8 +153,10 @@ class _Ledger:
     """How far the work is: what a journal entry says, and what an accounting is made from."""
 
     next: int = 0
+    seconds: float = 0.0
     parts: int = 0
     decoded: int = 0
+    late: int = 0
     inferred: int = 0
     detections: int = 0
     gaps: tuple[Gap, ...] = ()
@@ -158,7 +164,7 @@ class _Ledger:
     reason: str = ""
     finished: bool = False
     files: list[str] = field(default_factory=list)
-    tracker: Mapping[str, Any] | None = None
+    trackers: Sequence[Mapping[str, Any]] | None = None
 
     @classmethod
     def of(cls, entry: Mapping[str, Any] | None) -> _Ledger:
@@ -169,74 +175,64 @@ class _Ledger:
         ending = None if entry["ending"] is None else Ending(entry["ending"])
         return cls(**{**entry, "gaps": gaps, "ending": ending})
 
-    def entry(self, tracker: Mapping[str, Any] | None) -> dict[str, Any]:
+    def entry(self, trackers: Sequence[Mapping[str, Any]] | None) -> dict[str, Any]:
         """As JSON values."""
         gaps = [[gap.start, gap.end, gap.reason] for gap in self.gaps]
-        return {**vars(self), "gaps": gaps, "tracker": tracker}
+        return {**vars(self), "gaps": gaps, "trackers": trackers}
 
     def accounting(self, declared: int | None) -> Accounting:
         """As the user is told."""
-        skipped = self.decoded - self.inferred
-        return Accounting(self.decoded, self.inferred, {"stride": skipped} if skipped else {}, declared, self.gaps)
+        dropped = {"stride": self.decoded - self.inferred - self.late, "late": self.late}
+        told = {reason: count for reason, count in dropped.items() if count}
+        return Accounting(self.decoded, self.inferred, told, declared, self.gaps)
 
 
 @dataclass(frozen=True, slots=True)
 class _Seen:
-    """A frame for the model, with what the source had given and lacked when it came."""
+    """A frame for the models, with what the source had given, dropped and lacked when it came."""
 
     frame: Frame
     decoded: int
+    late: int
     gaps: tuple[Gap, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class _Batch:
-    seen: list[_Seen]
-    fits: list[Letterbox]
-    pixels: npt.NDArray[np.float32]
 
 
 @final
 class _Work:
-    """The frames that are still to be done: the stages' threads before, and this one from the model's answers on."""
+    """The frames that are still to be done: the stages' threads before, and this one from the models' answers on."""
 
     def __init__(self, job: Job, journal: Journal, ledger: _Ledger, sinks: Sequence[Sink]) -> None:
         self._job, self._journal, self._ledger, self._sinks = job, journal, ledger, sinks
         self._info = job.source.info
-        self._tracker = None if job.make_tracker is None else job.make_tracker()
-        if self._tracker is not None and ledger.parts:
-            if ledger.tracker is None:
-                raise Unavailable(
-                    f"{job.folder}: this tracker cannot be put back to where it was", "begin again under another --name"
-                )
-            self._tracker.restore(ledger.tracker)
+        self._following = Following(tuple(job.detectors), job.make_tracker)
+        if ledger.parts:
+            self._following.restore(ledger.trackers)
         self._in_part = 0
-        self._last: _Seen | None = None
-        self._tail: tuple[int, tuple[Gap, ...], str] | None = None
-        self._seconds = {"decode outputs": 0.0, "track": 0.0, "write": 0.0, "commit": 0.0}
+        self._tail: tuple[int, int, tuple[Gap, ...], str] | None = None
+        self._seconds = {"track": 0.0, "write": 0.0, "commit": 0.0}
         frame_bytes = max(1, self._info.width * self._info.height * 3)
-        self._batch = max(1, min(job.batch, job.part, _FRAME_BYTES // (frame_bytes * _BATCHES_IN_FLIGHT)))
+        self._batch = max(1, min(job.batch, job.part, _FRAME_BYTES // (frame_bytes * _GROUPS_IN_FLIGHT * job.lanes)))
+        self._looking = Looking(tuple(job.detectors.values()), self._batch)
+        self._pipeline = Pipeline(
+            [
+                Stage("decode", self._frames, depth=max(2, self._batch * job.lanes)),
+                Stage("look", self._looked),
+            ]
+        )
 
     def until_the_end(self) -> tuple[StageTimes, ...]:
         """Do the work; the ledger and the journal then say how it ended."""
         halt = self._job.halt
         if self._info.live:
-            halt.on_request = self._job.source.close
-        pipeline = Pipeline(
-            [
-                Stage("decode", self._frames, depth=self._batch),
-                Stage("letterbox", self._batches),
-                Stage("model", self._predicted),
-            ]
-        )
-        with pipeline, self._letting_go():
-            for batch, outputs in pipeline:
+            halt.on_request(self._job.source.close)
+        with self._pipeline, self._letting_go():
+            for seen, said in self._pipeline:
                 if halt.requested and not self._info.live and self._in_part == 0:
                     break
-                self._take(batch, outputs)
+                self._take(seen, said)
             else:
                 self._end()
-        return (*pipeline.times(), *self._own_times())
+        return self._times()
 
     @contextlib.contextmanager
     def _letting_go(self) -> Iterator[None]:
@@ -249,58 +245,62 @@ class _Work:
 
     def _frames(self, _: Intake[Any]) -> Iterator[_Seen]:
         source, before = self._job.source, self._ledger.gaps
-        decoded, reason = self._ledger.decoded, ""
+        decoded, late, due = self._ledger.decoded, self._ledger.late, self._ledger.next
+        reason = ""
         try:
             for frame in source.frames(self._ledger.next):
-                decoded += 1
+                missed = frame.index - due if self._info.live else 0  # what its policy dropped has a number too
+                decoded, late, due = decoded + 1 + missed, late + missed, frame.index + 1
                 if frame.index % self._job.stride == 0:
-                    yield _Seen(frame, decoded, _joined(before, source.gaps))
+                    yield _Seen(frame, decoded, late, _joined(before, source.gaps))
                 if self._info.live and self._job.halt.requested:
                     break
         except SourceFailed as error:
             if not (self._info.live and self._job.halt.requested):
                 reason = error.problem
-        self._tail = decoded, _joined(before, source.gaps), reason
+        self._tail = decoded, late, _joined(before, source.gaps), reason
 
-    def _batches(self, intake: Intake[_Seen]) -> Iterator[_Batch]:
-        # One is being filled, one may wait and one may be with the model.
-        ring = itertools.cycle([self._job.detector.buffer(self._batch) for _ in range(3)])
+    def _looked(self, intake: Intake[_Seen]) -> Iterator[tuple[list[_Seen], list[tuple[Detections, ...]]]]:
+        def look(group: list[_Seen]) -> list[tuple[Detections, ...]]:
+            return self._looking([seen.frame for seen in group])
+
+        return side_by_side(look, self._groups(intake), self._job.lanes)
+
+    def _groups(self, intake: Intake[_Seen]) -> Iterator[list[_Seen]]:
         left = self._job.part
-        while seen := intake.take(min(self._batch, left), patient=not self._info.live):
-            pixels = next(ring)[: len(seen)]
-            fits = self._job.detector.fill(pixels, [one.frame for one in seen])
-            yield _Batch(seen, fits, pixels)
-            left = left - len(seen) or self._job.part
+        while group := intake.take(min(self._batch, left), patient=not self._info.live):
+            yield group
+            left = left - len(group) or self._job.part
 
-    def _predicted(self, intake: Intake[_Batch]) -> Iterator[tuple[_Batch, dict[str, Array]]]:
-        for batch in intake:
-            yield batch, self._job.detector.predict(batch.pixels)
-
-    def _take(self, batch: _Batch, outputs: Mapping[str, Array]) -> None:
-        with self._timed("decode outputs"):
-            found = self._job.detector.read(outputs, batch.fits)
-        for seen, one in zip(batch.seen, found, strict=True):
+    def _take(self, group: list[_Seen], said: list[tuple[Detections, ...]]) -> None:
+        found = Detections.empty()
+        for seen, parts in zip(group, said, strict=True):
             with self._timed("track"):
-                followed = self._follow(seen, one)
+                if self._info.live and seen.gaps != self._ledger.gaps:
+                    self._following.reset()
+                found = self._following.update(parts, seen.frame)
             with self._timed("write"):
                 for sink in self._sinks:
-                    sink.write(seen.frame, followed)
-            self._note(seen, len(followed))
-        self._in_part += len(batch.seen)
+                    sink.write(seen.frame, found)
+            self._note(seen, len(found))
+        self._in_part += len(group)
         if self._in_part == self._job.part:
             self._commit()
-        self._job.watch(self._ledger.accounting(self._info.declared), self._ledger.detections)
-
-    def _follow(self, seen: _Seen, found: Detections) -> Detections:
-        if self._tracker is None:
-            return found
-        if self._info.live and seen.gaps != self._ledger.gaps:
-            self._tracker.reset()
-        return self._tracker.update(found, seen.frame)
+        self._job.watch(
+            Moment(
+                self._info.name,
+                self._ledger.accounting(self._info.declared),
+                self._ledger.detections,
+                self._times(),
+                group[-1].frame,
+                found,
+            )
+        )
 
     def _note(self, seen: _Seen, detections: int) -> None:
         ledger = self._ledger
-        ledger.next, ledger.decoded, ledger.gaps = seen.frame.index + 1, seen.decoded, seen.gaps
+        ledger.next, ledger.seconds = seen.frame.index + 1, seen.frame.seconds
+        ledger.decoded, ledger.late, ledger.gaps = seen.decoded, seen.late, seen.gaps
         ledger.inferred += 1
         ledger.detections += detections
 
@@ -311,18 +311,13 @@ class _Work:
                     sink.commit(self._ledger.parts)
                 self._ledger.parts += 1
                 self._in_part = 0
-            self._journal.append(self._ledger.entry(self._tracker_state()))
-
-    def _tracker_state(self) -> dict[str, Any] | None:
-        with contextlib.suppress(Unavailable):  # some cannot say; then the run cannot be resumed, and says so there
-            return None if self._tracker is None else self._tracker.state()
-        return None
+            self._journal.append(self._ledger.entry(self._following.state()))
 
     def _end(self) -> None:
         ledger = self._ledger
         if self._tail is None:
             raise InputError(f"{self._info.name}: its frames ended without a word", "report this fault of ours")
-        ledger.decoded, ledger.gaps, ledger.reason = self._tail
+        ledger.decoded, ledger.late, ledger.gaps, ledger.reason = self._tail
         if not ledger.decoded and not ledger.reason:
             ledger.reason = "it gave no frame"
         ledger.ending = Ending.FAILED if ledger.reason else Ending.GAPS if ledger.gaps else Ending.COMPLETE
@@ -334,9 +329,10 @@ class _Work:
         yield
         self._seconds[stage] += time.perf_counter() - began
 
-    def _own_times(self) -> Iterator[StageTimes]:
-        for name, seconds in self._seconds.items():
-            yield StageTimes(name, seconds, 0.0, 0.0, self._ledger.inferred, 0, 0)
+    def _times(self) -> tuple[StageTimes, ...]:
+        decode = self._pipeline.times()[0]
+        own = (StageTimes(name, spent, 0.0, 0.0, self._ledger.inferred, 0, 0) for name, spent in self._seconds.items())
+        return (decode, *self._looking.times(), *own)
 
 
 def _joined(before: tuple[Gap, ...], now: tuple[Gap, ...]) -> tuple[Gap, ...]:

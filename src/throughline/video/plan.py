@@ -28,21 +28,44 @@ _MIB = 2**20
 
 @final
 @dataclass(frozen=True, slots=True)
+class ModelPlan:
+    """One model of a run, and everything that decides what it says.
+
+    Attributes:
+        name: what its rows are called where there are several models.
+        path: its file.
+        sha256: of that file.
+        decoder: how its outputs are read.
+        labels: the names of its classes.
+        classes: keep these class numbers only; all when None.
+        canvas: height and width of its input; None where it leaves them open.
+        imgsz: its longer input side, where it leaves it open.
+        stride: its sides are multiples of this.
+        builds: what builds the network where the file holds weights alone.
+    """
+
+    name: str
+    path: str
+    sha256: str
+    decoder: str
+    labels: tuple[str, ...]
+    classes: tuple[int, ...] | None
+    canvas: tuple[int, int] | None
+    imgsz: int
+    stride: int
+    builds: str | None
+
+
+@final
+@dataclass(frozen=True, slots=True)
 class Plan:
     """One run, as it was asked for, with nothing left open."""
 
     version: str
     sources: tuple[str, ...]
-    model: str
-    model_sha256: str
-    canvas: tuple[int, int] | None
-    decoder: str
+    models: tuple[ModelPlan, ...]
     tracker: str
     save: tuple[str, ...]
-    labels: tuple[str, ...]
-    classes: tuple[int, ...] | None
-    imgsz: int
-    model_stride: int
     conf: float
     iou: float
     max_det: int
@@ -50,6 +73,10 @@ class Plan:
     start: float | None
     end: float | None
     max_frames: int | None
+    hwaccel: str | None
+    policy: str | None
+    reconnect: int | None
+    stall_timeout: float | None
     backend: str
     device: str
     threads: int
@@ -78,11 +105,11 @@ class Plan:
         path = folder / _FILE
         try:
             values = json.loads(path.read_text("utf-8"))
-            plain: Any = {name: tuple(value) if isinstance(value, list) else value for name, value in values.items()}
-            return cls(**plain)
+            models = tuple(ModelPlan(**_with_tuples(model)) for model in values.pop("models"))
+            return cls(models=models, **_with_tuples(values))
         except FileNotFoundError:
             raise InputError(f"{folder}: no run was begun here", "give the folder that holds its run.json") from None
-        except (OSError, ValueError, TypeError, AttributeError) as error:
+        except (OSError, ValueError, TypeError, AttributeError, KeyError) as error:
             raise InputError(f"{path}: is not the plan of a run: {error}", "begin a new run") from None
 
     def identity(self, source: str) -> dict[str, Any]:
@@ -114,14 +141,21 @@ def new_folder(out: Path | None, name: str | None) -> Path:
 
 def folder_names(sources: Iterable[str]) -> list[str]:
     """A folder's name for each source: its own last part, told apart by a number where two are alike."""
-    names: list[str] = []
-    for source in sources:
-        plain = re.sub(r"[^\w.-]+", "_", source.rstrip("/").rpartition("/")[2]).strip("._")[:80] or "source"
+    return distinct(
+        re.sub(r"[^\w.-]+", "_", source.rstrip("/").rpartition("/")[2]).strip("._")[:80] or "source"
+        for source in sources
+    )
+
+
+def distinct(names: Iterable[str]) -> list[str]:
+    """These names, told apart by a number where two are alike."""
+    told: list[str] = []
+    for plain in names:
         name, numbers = plain, itertools.count(2)
-        while name in names:
+        while name in told:
             name = f"{plain}-{next(numbers)}"
-        names.append(name)
-    return names
+        told.append(name)
+    return told
 
 
 def fingerprint(source: str) -> dict[str, Any]:
@@ -137,6 +171,10 @@ def fingerprint(source: str) -> dict[str, Any]:
     except OSError as error:
         raise InputError(f"{source}: cannot read: {error.strerror}", "give a source that you can read") from None
     return {"name": source}
+
+
+def _with_tuples(values: dict[str, Any]) -> dict[str, Any]:
+    return {name: tuple(value) if isinstance(value, list) else value for name, value in values.items()}
 
 
 def _of_file(path: Path) -> dict[str, Any]:

@@ -73,11 +73,12 @@ def _open(
     *,
     device: str,
     threads: int,
+    lanes: int = 1,
     inputs: tuple[TensorSpec, ...] = (),
     outputs: tuple[TensorSpec, ...] = (),
 ) -> Runner:
     del inputs, outputs  # an ONNX file says this itself
-    return OnnxRuntimeRunner(path, device, threads)
+    return OnnxRuntimeRunner(path, device, threads // lanes)
 
 
 def _devices() -> tuple[str, ...]:
@@ -113,5 +114,5 @@ PLUGIN = Plugin(
     make=_open,
     summary="ONNX files on the CPU or an NVIDIA GPU",
     needs=("onnxruntime",),
-    facts={"formats": ("onnx",), "devices": _devices},
+    facts={"formats": ("onnx",), "devices": _devices, "lanes": True},
 )

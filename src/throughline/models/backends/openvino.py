@@ -33,7 +33,9 @@ _INT32 = np.iinfo(np.int32)
 class OpenVinoRunner(Runner):
     """One compiled model; each concurrent call has an infer request of its own."""
 
-    def __init__(self, path: Path, threads: int, inputs: Sequence[TensorSpec], outputs: Sequence[TensorSpec]) -> None:
+    def __init__(
+        self, path: Path, threads: int, lanes: int, inputs: Sequence[TensorSpec], outputs: Sequence[TensorSpec]
+    ) -> None:
         import openvino
 
         core = openvino.Core()
@@ -48,6 +50,7 @@ class OpenVinoRunner(Runner):
                     "DYNAMIC_QUANTIZATION_GROUP_SIZE": 0,
                     "INFERENCE_NUM_THREADS": threads,
                     "PERFORMANCE_HINT": "LATENCY",
+                    "NUM_STREAMS": lanes,
                 },
             )
         except Exception as error:
@@ -100,11 +103,12 @@ def _open(
     *,
     device: str,
     threads: int,
+    lanes: int = 1,
     inputs: tuple[TensorSpec, ...] = (),
     outputs: tuple[TensorSpec, ...] = (),
 ) -> Runner:
     del device  # only the CPU is offered
-    return OpenVinoRunner(path, threads, inputs, outputs)
+    return OpenVinoRunner(path, threads, lanes, inputs, outputs)
 
 
 def _half(model: Any) -> str | None:
@@ -147,5 +151,5 @@ PLUGIN = Plugin(
     make=_open,
     summary="OpenVINO IR and ONNX files on the CPU",
     needs=("openvino",),
-    facts={"formats": ("openvino", "onnx"), "devices": lambda: ("cpu",)},
+    facts={"formats": ("openvino", "onnx"), "devices": lambda: ("cpu",), "lanes": True},
 )
