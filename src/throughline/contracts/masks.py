@@ -105,16 +105,12 @@ def _cropped(full: npt.NDArray[np.bool_]) -> Crop:
 def _runs(crop: Crop, height: int, width: int) -> npt.NDArray[np.int64]:
     """How many pixels are not the object, then how many are, and so on, down one column after the other."""
     tall, wide = crop.pixels.shape
-    edged = np.zeros((wide, tall + 2), np.int8)
-    edged[:, 1:-1] = crop.pixels.T
-    steps = np.diff(edged, axis=1)
-    (column, begin), (_, end) = np.nonzero(steps == 1), np.nonzero(steps == -1)
-    start = (crop.left + column) * height + crop.top
-    begin, end = start + begin, start + end
-    if tall == height:  # an object may reach the lower edge and go on at the top of the next column
-        apart = begin[1:] != end[:-1]
-        begin, end = begin[np.append(True, apart)[: len(begin)]], end[np.append(apart, True)[: len(end)]]
-    edges = np.stack([begin, end], axis=1).ravel()
+    edged = np.zeros((tall + 2, wide), np.bool_)
+    edged[1:-1] = crop.pixels
+    row, column = np.divmod(np.flatnonzero(edged[1:] != edged[:-1]), max(1, wide))
+    edges = np.sort((crop.left + column) * height + crop.top + row)
+    over = np.flatnonzero(edges[1:] == edges[:-1])  # from the lower end of one column to the top of the next
+    edges = np.delete(edges, np.concatenate([over, over + 1]))
     runs = np.diff(edges, prepend=0, append=height * width)
     return np.asarray(runs if runs[-1] or len(runs) == 1 else runs[:-1], np.int64)
 
@@ -127,7 +123,8 @@ def _text(runs: npt.NDArray[np.int64]) -> str:
     """
     numbers = runs.copy()
     numbers[3:] -= runs[1:-2]
-    shifts = np.arange(0, 5 * 8, 5)  # eight characters hold 39 bits and a sign: no frame has as many pixels
+    bits = int(np.abs(numbers).max()).bit_length() + 1
+    shifts = np.arange(0, bits, 5)
     digits = (numbers[:, None] >> shifts) & 31
     rest = numbers[:, None] >> (shifts + 5)
     more = np.where(digits & 16, rest != -1, rest != 0)

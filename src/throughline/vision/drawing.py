@@ -86,7 +86,7 @@ def _tint(canvas: npt.NDArray[np.uint8], mask: Crop, colour: Colour) -> None:
     height, width = mask.pixels.shape
     region = canvas[mask.top : mask.top + height, mask.left : mask.left + width]
     tones = np.rint(np.arange(256)[:, None] * (1 - _TINT) + np.array(colour) * _TINT).astype(np.uint8)
-    np.copyto(region, cv2.LUT(region, tones[None]), where=mask.pixels[..., None])
+    cv2.copyTo(cv2.LUT(region, tones[None]), mask.pixels.view(np.uint8), region)
 
 
 def _joints(canvas: npt.NDArray[np.uint8], points: npt.NDArray[np.float32], colour: Colour, line: int) -> None:
