@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from throughline.assignment import assign, pair
+from throughline.assignment import _assign_few, _assign_many, assign, pair
 
 scipy = pytest.importorskip("scipy.optimize")
 
@@ -30,6 +30,13 @@ def test_no_assignment_is_cheaper(case: tuple[int, int, int, bool]) -> None:
     assert rows.tolist() == list(range(fewer))
     assert len(set(columns.tolist())) == fewer
     assert cost[rows, columns].sum() == pytest.approx(cost[best].sum())
+
+
+@given(SIDES)
+@settings(max_examples=200, deadline=None)
+def test_the_way_for_few_and_the_way_for_many_decide_alike(case: tuple[int, int, int, bool]) -> None:
+    cost = costs(*sorted(case[:2]), *case[2:])
+    assert _assign_few(cost.tolist(), cost.shape[1]).tolist() == _assign_many(cost).tolist()
 
 
 @given(SIDES, st.floats(-2, 5))

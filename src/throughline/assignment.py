@@ -8,8 +8,14 @@ not settled by having a single candidate.
 
 from __future__ import annotations
 
+import math
+from typing import Final
+
 import numpy as np
 import numpy.typing as npt
+
+_FEW: Final = 64
+"""Up to so many columns, plain lists are faster than arrays."""
 
 Pairs = tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]
 
@@ -22,25 +28,68 @@ def pair(cost: npt.NDArray[np.float64], limit: float) -> Pairs:
     """
     gain = np.where(cost < limit, limit - cost, 0.0)
     possible = gain > 0
-    rivals = possible.sum(axis=1, keepdims=True), possible.sum(axis=0, keepdims=True)
-    certain = possible & (rivals[0] == 1) & (rivals[1] == 1)
-    rows, columns = np.nonzero(certain)
-    open_rows = np.nonzero(possible.any(axis=1) & ~certain.any(axis=1))[0]
-    if len(open_rows):
-        open_columns = np.nonzero(possible[open_rows].any(axis=0))[0]
-        block = gain[np.ix_(open_rows, open_columns)]
-        i, j = np.arange(len(open_rows)), block.argmax(axis=1)
-        if len(np.unique(j)) < len(j):  # else everyone can have what is best for them
-            i, j = assign(-block) if len(open_rows) <= len(open_columns) else assign(-block.T)[::-1]
-        made = block[i, j] > 0
-        rows = np.concatenate((rows, open_rows[i[made]]))
-        columns = np.concatenate((columns, open_columns[j[made]]))
-    order = np.argsort(rows)
-    return rows[order], columns[order]
+    of_row, of_column = possible.sum(axis=1), possible.sum(axis=0)
+    column_of = np.full(len(cost), -1)
+    if of_row.any():
+        best = gain.argmax(axis=1)
+        settled = (of_row == 1) & (of_column[best] == 1)
+        column_of[settled] = best[settled]
+        left = np.nonzero((of_row > 0) & ~settled)[0]
+        if len(set(best[left].tolist())) == len(left):  # everyone can have what is best for them
+            column_of[left] = best[left]
+        else:
+            columns = np.nonzero(possible[left].any(axis=0))[0]
+            block = gain[left[:, None], columns]
+            i, j = assign(-block) if len(left) <= len(columns) else assign(-block.T)[::-1]
+            made = block[i, j] > 0
+            column_of[left[i[made]]] = columns[j[made]]
+    rows = np.nonzero(column_of >= 0)[0]
+    return rows, column_of[rows]
 
 
 def assign(cost: npt.NDArray[np.float64]) -> Pairs:
     """A column for every row, none twice, at the least total cost; there are at least as many columns as rows."""
+    columns = _assign_few(cost.tolist(), cost.shape[1]) if cost.shape[1] <= _FEW else _assign_many(cost)
+    return np.arange(len(columns)), columns
+
+
+def _assign_few(cost: list[list[float]], width: int) -> npt.NDArray[np.intp]:
+    """The column of each row. Step for step what ``_assign_many`` does, without numpy's price for each step."""
+    height_of_row = [min(row) for row in cost]
+    height_of_column = [0.0] * width
+    row_of = [-1] * width
+    for start in range(len(cost)):
+        nearest, before = [math.inf] * width, [-1] * width
+        left, passed = list(range(width)), []
+        row, column, reached = start, -1, 0.0
+        while row >= 0:
+            costs, height = cost[row], height_of_row[row]
+            previous, closest = column, math.inf
+            for other in left:
+                slack = reached + costs[other] - height - height_of_column[other]
+                if slack < nearest[other]:
+                    nearest[other], before[other] = slack, previous
+                if nearest[other] < closest:
+                    closest, column = nearest[other], other
+            left.remove(column)
+            passed.append(column)
+            reached, row = closest, row_of[column]
+        height_of_row[start] += reached
+        for other in passed[:-1]:
+            height_of_row[row_of[other]] += reached - nearest[other]
+            height_of_column[other] -= reached - nearest[other]
+        while column >= 0:
+            previous = before[column]
+            row_of[column] = row_of[previous] if previous >= 0 else start
+            column = previous
+    columns = np.empty(len(cost), np.intp)
+    for column, row in enumerate(row_of):
+        if row >= 0:
+            columns[row] = column
+    return columns
+
+
+def _assign_many(cost: npt.NDArray[np.float64]) -> npt.NDArray[np.intp]:
     count, width = cost.shape
     height_of_row = cost.min(axis=1) if width else np.zeros(count)
     height_of_column = np.zeros(width)
@@ -68,5 +117,4 @@ def assign(cost: npt.NDArray[np.float64]) -> Pairs:
             row_of[column] = row_of[previous] if previous >= 0 else start
             column = previous
     taken = np.nonzero(row_of >= 0)[0]
-    order = np.argsort(row_of[taken])
-    return row_of[taken][order], taken[order]
+    return taken[np.argsort(row_of[taken])]

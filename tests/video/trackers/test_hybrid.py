@@ -5,17 +5,23 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from throughline.contracts.detections import Detections
+from throughline.contracts.detections import Detection, Detections
 from throughline.contracts.errors import InputError
 from throughline.contracts.frames import Frame
 from throughline.contracts.masks import Masks
+from throughline.testing.world import World, write_video
+from throughline.video.sources import open_sources
 from throughline.video.trackers import TRACKERS
+from throughline.video.trackers._appearance import difference, looks_of
+from throughline.video.trackers._motion import centred
 from throughline.video.trackers.hybrid import HybridTracker
 
 WHITE, RED, BLUE = (255, 255, 255), (220, 20, 20), (20, 20, 220)
@@ -192,6 +198,29 @@ def test_it_works_without_frames() -> None:
     tracker = HybridTracker()
     for frame in range(30):
         assert ids(tracker.update(boxes([walker(100 + frame), walker(200 - frame)]))) == [1, 2]
+
+
+def test_a_plain_list_of_detections_is_followed_as_columns_are() -> None:
+    one, other = HybridTracker(), HybridTracker()
+    for found, frame in scene(3, 20):
+        given = replace(found, labels=("cat", "dog"))
+        expected, got = one.update(given, frame), other.update(list(given), frame)
+        assert ids(got) == ids(expected)
+        assert list(got) == list(expected)
+    assert other.state() == one.state()
+    assert ids(other.update([], at(99.0))) == []
+    (got,) = HybridTracker().update([Detection((0, 0, 9, 9), 0.9, 2, "fox")])
+    assert got == Detection((0, 0, 9, 9), np.float32(0.9), 2, "fox")
+
+
+def test_looks_are_the_same_from_a_picture_that_was_not_converted(tmp_path: Path) -> None:
+    write_video(World(5, 160, 96), path := tmp_path / "street.mp4", 2)
+    (source,) = open_sources([str(path)])
+    for frame in source.frames():
+        converted = Frame(frame.index, frame.seconds, frame.image, frame.source)
+        places = centred(np.array([(10, 10, 60, 90), (100, 0, 170, 50)], np.float32))
+        near = difference(looks_of(frame, places), looks_of(converted, places))
+        assert near.max() < 0.35, "looks of one and the same picture"
 
 
 def scene(seed: int, frames: int) -> list[tuple[Detections, Frame]]:

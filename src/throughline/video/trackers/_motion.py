@@ -8,13 +8,15 @@ Uncertainties are in units of the box's own size: a far walker and a near bus ar
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Final, Self, final
 
 import numpy as np
 import numpy.typing as npt
 
 Floats = npt.NDArray[np.float64]
+
+KNOWN: Final = ("place", "velocity", "place_variance", "covariance", "velocity_variance")
+"""What is known of each coordinate of a box: where it is, how fast it moves, and how far off both may be."""
 
 _MEASURED: Final = np.array((0.05, 0.05, 0.08, 0.08))
 """Standard deviation of a detector's box, in sizes."""
@@ -34,38 +36,51 @@ def centred(xyxy: npt.NDArray[np.float32]) -> Floats:
     return np.hstack(((corners[:, :2] + corners[:, 2:]) / 2, corners[:, 2:] - corners[:, :2]))
 
 
-def overlap(first: Floats, second: Floats) -> tuple[Floats, Floats]:
-    """For every centred box and every other: intersection over union, and over the smaller of the two."""
-    low = np.maximum((first[:, :2] - first[:, 2:] / 2)[:, None], (second[:, :2] - second[:, 2:] / 2)[None])
-    high = np.minimum((first[:, :2] + first[:, 2:] / 2)[:, None], (second[:, :2] + second[:, 2:] / 2)[None])
-    sides = np.maximum(high - low, 0)
-    common = sides[..., 0] * sides[..., 1]
-    areas = (first[:, 2] * first[:, 3])[:, None], (second[:, 2] * second[:, 3])[None]
-    return common / (areas[0] + areas[1] - common), common / np.minimum(*areas)
+def overlap(first: Floats, second: Floats) -> Floats:
+    """Intersection over union of every centred box with every other."""
+    common, areas = _common(first, second)
+    return common / (areas[0] + areas[1] - common)
+
+
+def covered(first: Floats, second: Floats) -> Floats:
+    """How much of the smaller of the two lies in the other, for every centred box and every other."""
+    common, areas = _common(first, second)
+    return common / np.minimum(*areas)
+
+
+def _common(first: Floats, second: Floats) -> tuple[Floats, tuple[Floats, Floats]]:
+    """The area that every two boxes share, and the areas of each side's own."""
+    halves = first[:, 2:] / 2, second[:, 2:] / 2
+    low = np.maximum(_down(first[:, :2] - halves[0]), _across(second[:, :2] - halves[1]))
+    sides = np.minimum(_down(first[:, :2] + halves[0]), _across(second[:, :2] + halves[1]))
+    sides -= low
+    np.maximum(sides, 0, out=sides)
+    return sides[0] * sides[1], ((first[:, 2] * first[:, 3])[:, None], (second[:, 2] * second[:, 3])[None])
+
+
+def _down(rows: Floats) -> Floats:
+    """Coordinates first, so that each is one plane of pairs: this side down the rows ..."""
+    return rows.T[:, :, None]
+
+
+def _across(rows: Floats) -> Floats:
+    """... and the other across the columns."""
+    return rows.T[:, None]
 
 
 @final
-@dataclass(slots=True, eq=False)
 class Motion:
-    """Place, velocity and their covariance, n x 4 each."""
+    """What is known of n boxes: five times n x 4, in the order of ``KNOWN``, in one array."""
 
-    place: Floats
-    velocity: Floats
-    place_variance: Floats
-    covariance: Floats
-    velocity_variance: Floats
+    def __init__(self, known: Floats) -> None:
+        self.known = known
+        self.place, self.velocity, self.place_variance, self.covariance, self.velocity_variance = known
 
     @classmethod
     def starting(cls, boxes: Floats) -> Self:
         """Boxes seen for the first time: they may be going anywhere."""
-        size = _size(boxes)
-        return cls(
-            boxes.copy(),
-            np.zeros_like(boxes),
-            (_MEASURED * size) ** 2,
-            np.zeros_like(boxes),
-            (_SPEED * size) ** 2,
-        )
+        size, still = _size(boxes), np.zeros_like(boxes)
+        return cls(np.stack((boxes, still, (_MEASURED * size) ** 2, still, (_SPEED * size) ** 2)))
 
     def predict(self, seconds: float) -> None:
         """Let time pass."""
@@ -82,33 +97,37 @@ class Motion:
         self.velocity_variance *= left**2
         self.velocity_variance += noise * seconds
 
-    def surprise(self, rows: npt.NDArray[np.intp], boxes: Floats) -> Floats:
-        """How unlikely it is that each of these boxes is where each of these rows went; 0 for the expected exactly."""
-        place = self.place[rows]
-        measured = (_MEASURED * _size(place)) ** 2
-        expected = self.place_variance[rows] + measured
-        strange = (boxes[None] - place[:, None]) ** 2 / expected[:, None]
+    def surprise(self, boxes: Floats) -> Floats:
+        """How unlikely it is that each of these boxes is where each of ours went; 0 for the expected exactly."""
+        measured = (_MEASURED * _size(self.place)) ** 2
+        expected = self.place_variance + measured
+        strange = _across(boxes) - _down(self.place)
+        strange *= strange
+        strange /= _down(expected)
+        strange /= _TAIL
+        strange += 1
         vague = np.log(expected / measured).sum(axis=1) / 2
-        surprise: Floats = (_TAIL + 1) / 2 * np.log((1 + strange / _TAIL).prod(axis=2)) + vague[:, None]
+        surprise: Floats = np.log(strange.prod(axis=0))
+        surprise *= (_TAIL + 1) / 2
+        surprise += vague[:, None]
         return surprise
 
     def correct(self, rows: npt.NDArray[np.intp], boxes: Floats) -> None:
         """Learn from the boxes that these rows were found at; the further off a coordinate, the less it is believed."""
+        known = self.known[:, rows]
+        place, velocity, place_variance, covariance, velocity_variance = known
         measured = (_MEASURED * _size(boxes)) ** 2
-        error, spread = boxes - self.place[rows], self.place_variance[rows]
-        doubt = (_TAIL + error**2 / (spread + measured)) / (_TAIL + 1)
-        total = spread + measured * np.maximum(doubt, 1.0)
-        covariance = self.covariance[rows]
-        gain, push = spread / total, covariance / total
-        self.place[rows] += gain * error
-        self.velocity[rows] += push * error
-        self.velocity_variance[rows] -= push * covariance
-        self.covariance[rows] *= 1 - gain
-        self.place_variance[rows] *= 1 - gain
-
-    def columns(self) -> tuple[Floats, Floats, Floats, Floats, Floats]:
-        """All five, in the order in which they are given to make one."""
-        return self.place, self.velocity, self.place_variance, self.covariance, self.velocity_variance
+        error = boxes - place
+        expected = place_variance + measured
+        doubt = (_TAIL + error**2 / expected) / (_TAIL + 1)
+        total = place_variance + measured * np.maximum(doubt, 1.0)
+        gain, push = place_variance / total, covariance / total
+        place += gain * error
+        velocity += push * error
+        velocity_variance -= push * covariance
+        covariance *= 1 - gain
+        place_variance *= 1 - gain
+        self.known[:, rows] = known
 
 
 def _size(boxes: Floats) -> Floats:

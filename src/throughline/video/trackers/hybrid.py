@@ -9,20 +9,20 @@ boxes keep a track alive and never begin one.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, fields, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any, Final, final
 
 import numpy as np
 import numpy.typing as npt
 
 from throughline.assignment import pair
-from throughline.contracts.detections import Detections
+from throughline.contracts.detections import Detection, Detections
 from throughline.contracts.errors import InputError
 from throughline.contracts.frames import Frame
 from throughline.plugins import Plugin
 from throughline.video.trackers._appearance import LENGTH, difference, looks_of
-from throughline.video.trackers._motion import Motion, centred, overlap
+from throughline.video.trackers._motion import KNOWN, Motion, centred, covered, overlap
 
 _STEP: Final = 1 / 30
 """Seconds between updates when there is no frame to tell."""
@@ -46,6 +46,7 @@ _LOOKS: Final = 24.0
 """What it costs to look like somebody else entirely rather than the same."""
 
 Rows = npt.NDArray[np.intp]
+Floats = npt.NDArray[np.float64]
 
 
 @final
@@ -63,12 +64,12 @@ class _Tracks:
 
     identity: npt.NDArray[np.int64]
     class_id: npt.NDArray[np.int64]
-    seen: npt.NDArray[np.float64]
+    seen: Floats
     look: npt.NDArray[np.uint8]
     motion: Motion
 
     @classmethod
-    def of(cls, boxes: npt.NDArray[np.float64], class_id: npt.NDArray[np.int64], seconds: float) -> _Tracks:
+    def of(cls, boxes: Floats, class_id: npt.NDArray[np.int64], seconds: float) -> _Tracks:
         count = len(boxes)
         return cls(
             np.zeros(count, np.int64),
@@ -82,17 +83,16 @@ class _Tracks:
         return len(self.identity)
 
     def keep(self, rows: npt.NDArray[np.bool_]) -> _Tracks:
-        motion = Motion(*(column[rows] for column in self.motion.columns()))
+        motion = Motion(self.motion.known[:, rows])
         return _Tracks(self.identity[rows], self.class_id[rows], self.seen[rows], self.look[rows], motion)
 
     def plus(self, other: _Tracks) -> _Tracks:
-        both = zip(self.motion.columns(), other.motion.columns(), strict=True)
         return _Tracks(
             np.concatenate((self.identity, other.identity)),
             np.concatenate((self.class_id, other.class_id)),
             np.concatenate((self.seen, other.seen)),
             np.concatenate((self.look, other.look)),
-            Motion(*(np.concatenate(columns) for columns in both)),
+            Motion(np.concatenate((self.motion.known, other.motion.known), axis=1)),
         )
 
 
@@ -119,34 +119,35 @@ class HybridTracker:
         self._now = self._before = 0.0
         self._tracks = _nothing()
 
-    def update(self, found: Detections, frame: Frame | None = None) -> Detections:
+    def update(self, found: Detections | Sequence[Detection], frame: Frame | None = None) -> Detections:
         """The detections that are followed, each with its ``tracker_id``.
 
         Without a frame, time is taken to pass evenly at 30 frames per second, and looks do not count.
         Boxes that are not finite or have no area are left out.
         """
+        if not isinstance(found, Detections):
+            found = _in_columns(found)
         now = self._now + _STEP if frame is None else frame.seconds
-        whole = np.isfinite(found.xyxy).all(axis=1) & np.isfinite(found.confidence)
-        boxes = centred(np.where(whole[:, None], found.xyxy, 0))
-        usable = whole & (boxes[:, 2] > 0) & (boxes[:, 3] > 0)
+        usable, boxes = _usable(found)
+        class_id, confidence = found.class_id[usable], found.confidence[usable]
         self._tracks.motion.predict(max(0.0, now - self._now))
         self._before, self._now = self._now, now
         self._forget(frame)
 
-        track_of = np.full(len(found), -1)
+        track_of = np.full(len(boxes), -1)
         free = np.ones(len(self._tracks), bool)
-        sure = found.confidence >= self._confidence
-        for eligible, candidates in ((usable & sure, None), (usable & ~sure, self._tracks.identity > 0)):
-            columns = np.nonzero(eligible)[0]
-            rows = np.nonzero(free if candidates is None else free & candidates)[0]
-            i, j = self._pair(rows, boxes[columns], found.class_id[columns], frame)
-            track_of[columns[j]] = rows[i]
+        sure = confidence >= self._confidence
+        costs = self._costs(boxes, class_id)
+        for columns, candidates in ((sure, free), (~sure, self._tracks.identity > 0)):
+            asked, rows = np.nonzero(columns)[0], np.nonzero(free & candidates)[0]
+            i, j = self._pair(costs[rows[:, None], asked], rows, boxes[asked], frame)
+            track_of[asked[j]] = rows[i]
             free[rows[i]] = False
 
-        columns = np.nonzero(usable & sure & (track_of < 0))[0]
+        asked = np.nonzero(sure & (track_of < 0))[0]
         rows = np.nonzero(free & (now - self._tracks.seen < _AWAY))[0]
-        i, j = self._partly(rows, boxes[columns], found.class_id[columns])
-        track_of[columns[j]] = rows[i]
+        i, j = self._partly(rows, boxes[asked], class_id[asked])
+        track_of[asked[j]] = rows[i]
 
         matched = np.nonzero(track_of >= 0)[0]
         rows = track_of[matched]
@@ -155,16 +156,16 @@ class HybridTracker:
         again = self._tracks.identity[rows] == 0
         self._name(rows[again])
 
-        fresh = np.nonzero(usable & sure & (track_of < 0))[0]
+        fresh = np.nonzero(sure & (track_of < 0))[0]
         if len(fresh):
             track_of[fresh] = len(self._tracks) + np.arange(len(fresh))
-            self._tracks = self._tracks.plus(_Tracks.of(boxes[fresh], found.class_id[fresh], now))
-            self._name(track_of[fresh[found.confidence[fresh] >= _CONVINCED]])
+            self._tracks = self._tracks.plus(_Tracks.of(boxes[fresh], class_id[fresh], now))
+            self._name(track_of[fresh[confidence[fresh] >= _CONVINCED]])
         if frame is not None:
             self._remember(track_of, boxes, sure, frame)
         identity = np.where(track_of >= 0, self._tracks.identity[track_of], 0) if len(self._tracks) else track_of * 0
-        shown = np.nonzero(identity > 0)[0]
-        return replace(found[shown], tracker_id=identity[shown])
+        shown = identity > 0
+        return replace(found[usable[shown]], tracker_id=identity[shown])
 
     def reset(self) -> None:
         """Forget every object; numbers that were given out are not given out again."""
@@ -172,7 +173,7 @@ class HybridTracker:
 
     def state(self) -> dict[str, Any]:
         """All it knows, as JSON values; floats survive the round trip exactly."""
-        tracks, names = self._tracks, [field.name for field in fields(Motion)]
+        tracks = self._tracks
         return {
             "next": self._next,
             "now": self._now,
@@ -180,19 +181,19 @@ class HybridTracker:
             "class_id": tracks.class_id.tolist(),
             "seen": tracks.seen.tolist(),
             "look": [look.tobytes().hex() for look in tracks.look],
-            **{name: column.tolist() for name, column in zip(names, tracks.motion.columns(), strict=True)},
+            **{name: column.tolist() for name, column in zip(KNOWN, tracks.motion.known, strict=True)},
         }
 
     def restore(self, state: Mapping[str, Any]) -> None:
         """Go on exactly as the tracker that gave this state would have."""
         looks = [np.frombuffer(bytes.fromhex(look), np.uint8) for look in state["look"]]
-        columns = (np.array(state[field.name], np.float64).reshape(-1, 4) for field in fields(Motion))
+        known = np.array([state[name] for name in KNOWN], np.float64).reshape(len(KNOWN), -1, 4)
         self._tracks = _Tracks(
             np.array(state["identity"], np.int64),
             np.array(state["class_id"], np.int64),
             np.array(state["seen"], np.float64),
             np.array(looks, np.uint8).reshape(-1, LENGTH),
-            Motion(*columns),
+            Motion(known),
         )
         self._next, self._now = state["next"], state["now"]
         self._before = self._now
@@ -205,37 +206,38 @@ class HybridTracker:
         kept = unseen <= patience
         if frame is not None:
             place = self._tracks.motion.place[:, :2]
-            inside = ((place > 0) & (place < frame.image.shape[1::-1])).all(axis=1)
+            inside = ((place > 0) & (place < frame.size[::-1])).all(axis=1)
             kept &= inside | (self._tracks.seen == self._before)
         if not kept.all():
             self._tracks = self._tracks.keep(kept)
 
-    def _pair(
-        self, rows: Rows, boxes: npt.NDArray[np.float64], class_id: npt.NDArray[np.int64], frame: Frame | None
-    ) -> tuple[Rows, Rows]:
-        """Which of these tracks is which of these boxes."""
-        if not len(rows) or not len(boxes):
-            return np.empty(0, np.intp), np.empty(0, np.intp)
+    def _costs(self, boxes: Floats, class_id: npt.NDArray[np.int64]) -> Floats:
+        """How unlikely it is, by place and time alone, that each track is each of these boxes."""
         tracks = self._tracks
-        cost = tracks.motion.surprise(rows, boxes) + _OVERLAP * (1 - overlap(tracks.motion.place[rows], boxes)[0])
-        cost += _STALE * (self._before - tracks.seen[rows])[:, None]
-        cost[tracks.class_id[rows][:, None] != class_id[None]] = np.inf
-        if frame is not None:
-            lost = self._now - tracks.seen[rows] > _AWAY
+        costs = tracks.motion.surprise(boxes)
+        costs += _OVERLAP * (1 - overlap(tracks.motion.place, boxes))
+        costs += _STALE * (self._before - tracks.seen)[:, None]
+        np.putmask(costs, tracks.class_id[:, None] != class_id, np.inf)
+        return costs
+
+    def _pair(self, cost: Floats, rows: Rows, boxes: Floats, frame: Frame | None) -> tuple[Rows, Rows]:
+        """Which of these tracks is which of these boxes."""
+        if frame is not None and cost.size:
+            lost = self._now - self._tracks.seen[rows] > _AWAY
             i, j = np.nonzero(_doubtful(cost, self._reach, lost))
             if len(i):
-                asked, place = np.unique(j, return_inverse=True)
-                looks = looks_of(frame.image, boxes[asked])
-                apart = difference(tracks.look[rows], looks)
-                cost[i, j] += _LOOKS * (apart[i, place] - 0.5)
+                asked = np.zeros(len(boxes), bool)
+                asked[j] = True
+                looks = looks_of(frame, boxes[asked])[np.cumsum(asked)[j] - 1]
+                cost[i, j] += _LOOKS * (difference(self._tracks.look[rows[i]], looks) - 0.5)
         return pair(cost, self._reach)
 
-    def _partly(self, rows: Rows, boxes: npt.NDArray[np.float64], class_id: npt.NDArray[np.int64]) -> tuple[Rows, Rows]:
+    def _partly(self, rows: Rows, boxes: Floats, class_id: npt.NDArray[np.int64]) -> tuple[Rows, Rows]:
         """Which of these boxes is what can be seen of one of these tracks, or the whole of what was half hidden."""
         if not len(rows) or not len(boxes):
             return np.empty(0, np.intp), np.empty(0, np.intp)
-        cost = 1 - overlap(self._tracks.motion.place[rows], boxes)[1]
-        cost[self._tracks.class_id[rows][:, None] != class_id[None]] = np.inf
+        cost = 1 - covered(self._tracks.motion.place[rows], boxes)
+        np.putmask(cost, self._tracks.class_id[rows][:, None] != class_id, np.inf)
         return pair(cost, _APART)
 
     def _name(self, rows: Rows) -> None:
@@ -243,21 +245,19 @@ class HybridTracker:
         self._tracks.identity[rows] = self._next + np.arange(len(rows))
         self._next += len(rows)
 
-    def _remember(
-        self, track_of: Rows, boxes: npt.NDArray[np.float64], sure: npt.NDArray[np.bool_], frame: Frame
-    ) -> None:
+    def _remember(self, track_of: Rows, boxes: Floats, sure: npt.NDArray[np.bool_], frame: Frame) -> None:
         """Look at whoever is new and, once a second, again at whoever stands free."""
         candidates = np.nonzero((track_of >= 0) & sure)[0]
         wanted = ~self._tracks.look[track_of[candidates]].any(axis=1)
         if np.floor(self._now) != np.floor(self._before):
-            in_front = overlap(boxes[candidates], boxes[candidates])[1] > _FREE
+            in_front = covered(boxes[candidates], boxes[candidates]) > _FREE
             wanted |= in_front.sum(axis=1) == 1  # itself
         wanting = candidates[wanted]
         if len(wanting):
-            self._tracks.look[track_of[wanting]] = looks_of(frame.image, boxes[wanting])
+            self._tracks.look[track_of[wanting]] = looks_of(frame, boxes[wanting])
 
 
-def _doubtful(cost: npt.NDArray[np.float64], reach: float, lost: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
+def _doubtful(cost: Floats, reach: float, lost: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
     """The pairs that motion cannot settle: as good as another of their track or box, or long after the last sight."""
     of_track = np.minimum(cost.min(axis=1), reach)[:, None] + _DECIDED
     of_box = np.minimum(cost.min(axis=0), reach)[None] + _DECIDED
@@ -265,6 +265,25 @@ def _doubtful(cost: npt.NDArray[np.float64], reach: float, lost: npt.NDArray[np.
     tied = near_track & (near_track.sum(axis=1) > 1)[:, None] | near_box & (near_box.sum(axis=0) > 1)[None]
     doubtful: npt.NDArray[np.bool_] = tied | (cost < reach + _DECIDED) & lost[:, None]
     return doubtful
+
+
+def _usable(found: Detections) -> tuple[Rows, Floats]:
+    """The boxes that are some: their numbers, and themselves, centred."""
+    whole = np.isfinite(found.xyxy).all(axis=1) & np.isfinite(found.confidence)
+    boxes = centred(found.xyxy if whole.all() else np.where(whole[:, None], found.xyxy, 0))
+    usable = np.nonzero(whole & (boxes[:, 2] > 0) & (boxes[:, 3] > 0))[0]
+    return usable, boxes[usable]
+
+
+def _in_columns(found: Sequence[Detection]) -> Detections:
+    """A list of detections, as ``ModelManager.predict_batch`` gives it, in columns."""
+    names = {one.class_id: one.class_name for one in found}
+    return Detections(
+        np.array([one.bbox for one in found], np.float32).reshape(-1, 4),
+        np.array([one.confidence for one in found], np.float32),
+        np.array([one.class_id for one in found], np.int64),
+        labels=tuple(names.get(number, str(number)) for number in range(max(names, default=-1) + 1)),
+    )
 
 
 def _nothing() -> _Tracks:
