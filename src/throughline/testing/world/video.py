@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import os
-import tempfile
 from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
 
 from throughline.contracts.errors import InputError, Unavailable
 from throughline.contracts.frames import Frame
+from throughline.files import whole_file
 from throughline.testing.world.folder import at_least
 from throughline.testing.world.scene import Truth
 from throughline.testing.world.world import World
@@ -37,22 +36,14 @@ def write_video(
         raise Unavailable("this build of PyAV cannot write H.264", "pip install av, from its wheel") from None
     target = Path(path)
     target.parent.mkdir(parents=True, exist_ok=True)
-    handle, draft = tempfile.mkstemp(prefix=f".{target.stem}-", suffix=target.suffix, dir=target.parent)
-    os.close(handle)
-    try:
-        with av.open(draft, "w") as container:
-            stream = container.add_stream("libx264", rate=world.fps, options={"crf": "18", "preset": "veryfast"})
-            stream.width, stream.height, stream.pix_fmt = world.width, world.height, "yuv420p"
-            stream.codec_context.time_base = Fraction(1, world.fps)
-            for frame, truth in world.frames(count):
-                picture = av.VideoFrame.from_ndarray(frame.image, format="rgb24")
-                picture.pts, picture.time_base = frame.index, Fraction(1, world.fps)
-                container.mux(stream.encode(picture))
-                watch(frame, truth)
-            container.mux(stream.encode())
-        Path(draft).chmod(0o644)
-        os.replace(draft, target)
-    except BaseException:
-        Path(draft).unlink(missing_ok=True)
-        raise
+    with whole_file(target) as draft, av.open(str(draft), "w") as container:
+        stream = container.add_stream("libx264", rate=world.fps, options={"crf": "18", "preset": "veryfast"})
+        stream.width, stream.height, stream.pix_fmt = world.width, world.height, "yuv420p"
+        stream.codec_context.time_base = Fraction(1, world.fps)
+        for frame, truth in world.frames(count):
+            picture = av.VideoFrame.from_ndarray(frame.image, format="rgb24")
+            picture.pts, picture.time_base = frame.index, Fraction(1, world.fps)
+            container.mux(stream.encode(picture))
+            watch(frame, truth)
+        container.mux(stream.encode())
     return target
