@@ -136,3 +136,11 @@ def test_a_mask_at_the_edge_and_one_without_pixels() -> None:
     boxes = [[50, 40, 60, 50]] * 3
     drawn = annotate(image, found(boxes, masks=Masks((50, 60), crops)))
     assert (drawn[45:49, 55:59] != 90).all()
+
+
+@pytest.mark.parametrize("models", [1, 2, 3, 4, 8])
+def test_objects_are_told_apart_when_several_models_share_the_numbers(models: int) -> None:
+    image = np.full((40, 60, 3), 90, np.uint8)
+    first = [1 + nth * models for nth in range(8)]
+    drawn = [annotate(image, found([[10, 30, 50, 39]], tracker_id=np.array([one])))[39, 30] for one in first]
+    assert len({tuple(colour.tolist()) for colour in drawn}) >= 7

@@ -74,7 +74,8 @@ def _tracked(found: Detections, row: int) -> bool:
 def _colour(found: Detections, row: int) -> Colour:
     """An object's own colour once it is tracked; its class's before."""
     number = found.tracker_id[row] if _tracked(found, row) else found.class_id[row]  # type: ignore[index]
-    return _PALETTE[int(number) % len(_PALETTE)]
+    turn, step = divmod(int(number), len(_PALETTE))
+    return _PALETTE[(turn + step) % len(_PALETTE)]  # the turn, since one of several models counts in steps
 
 
 def _tint(canvas: npt.NDArray[np.uint8], mask: Crop, colour: Colour) -> None:
