@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import tracemalloc
 from pathlib import Path
 from typing import Any
 
@@ -190,6 +191,23 @@ def test_yolo_segmentation_of_nothing_still_has_masks() -> None:
     (found,) = DECODERS.make("yolo_seg")(outputs, [FIT], **OPTIONS)
     assert found.mask is not None
     assert found.mask.shape == (0, *FRAME)
+
+
+def test_masks_of_a_large_frame_take_the_room_of_their_boxes() -> None:
+    raw = np.zeros((1, 9, 126), np.float32)
+    raw[0, :4, :60], raw[0, 4, :60], raw[0, 7, :60] = [[1], [1], [8], [8]], 0.75, 1
+    raw[0, 0, :60], raw[0, 1, :60] = np.arange(60) % 10 * 9 + 5, np.arange(60) // 10 * 9 + 5
+    fit = Letterbox.fit((2160, 3840), CANVAS)
+    tracemalloc.start()
+    (found,) = DECODERS.make("yolo_seg")(
+        {"output0": raw, "output1": np.ones((1, 2, 16, 24), np.float32)}, [fit], **OPTIONS | {"max_det": 60}
+    )
+    _, most = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert found.masks is not None
+    assert len(found) == len(found.masks) > 40
+    assert found.masks.size == (2160, 3840)
+    assert most < 40 * 2**20, "full pictures would be 8 MiB each"
 
 
 @pytest.mark.parametrize("finished", [False, True])
