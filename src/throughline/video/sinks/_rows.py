@@ -19,7 +19,9 @@ from throughline.contracts.errors import InputError
 def exact(numbers: npt.NDArray[Any]) -> Any:
     """The same numbers as nested lists of Python floats that print as the shortest text that reads back the same."""
     if not np.isfinite(numbers).all():
-        raise InputError("a box, a confidence or a keypoint is not a finite number", "the model gave it; look at its outputs")
+        raise InputError(
+            "a box, a confidence or a keypoint is not a finite number", "the model gave it; look at its outputs"
+        )
     return numbers.astype(str).astype(float).tolist()
 
 
