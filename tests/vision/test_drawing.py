@@ -144,3 +144,9 @@ def test_objects_are_told_apart_when_several_models_share_the_numbers(models: in
     first = [1 + nth * models for nth in range(8)]
     drawn = [annotate(image, found([[10, 30, 50, 39]], tracker_id=np.array([one])))[39, 30] for one in first]
     assert len({tuple(colour.tolist()) for colour in drawn}) >= 7
+
+
+def test_a_label_is_one_line() -> None:
+    image = np.full((200, 300, 3), 90, np.uint8)
+    one, two = (replace(found([[50, 80, 180, 150]]), labels=(label,)) for label in ("a dog", " a\n\tdog\n"))
+    np.testing.assert_array_equal(annotate(image, one), annotate(image, two))

@@ -139,8 +139,9 @@ class _Tags:
         self._put(text, next(free, places[0]), colour)
 
     def _fitted(self, text: str) -> tuple[str, int]:
-        """The text, or as much of its beginning as the picture is wide enough for; and how wide that is."""
-        room, kept = self.canvas.shape[1] - 2 * self._pad, text
+        """The text in one line, or as much of its beginning as the picture has room for; and how wide that is."""
+        text = kept = " ".join(text.split())
+        room = self.canvas.shape[1] - 2 * self._pad
         while (wide := self._width(kept)) > room and text:
             text = text[: min(len(text) - 1, max(1, len(text) * room // wide))]
             kept = text + "…"
