@@ -72,11 +72,14 @@ def test_a_class_that_nobody_named_is_not_given_anothers_name(wrong: int) -> Non
 
 def test_keypoints_of_different_numbers_are_filled_up_with_none() -> None:
     few, many = np.ones((1, 2, 3), np.float32), np.ones((2, 5, 3), np.float32)
-    points = Detections.together(
-        [part([0], data={"keypoints": few}), boxes(), part([0, 0], data={"keypoints": many})], ["a", "b", "c"]
-    ).data["keypoints"]
+    parts = [part([0], data={"keypoints": few}), boxes(), part([0, 0], data={"keypoints": many})]
+    whole = Detections.together(parts, ["a", "b", "c"])
+    points = whole.data["keypoints"]
     assert points.shape == (5, 5, 3)
     assert np.isfinite(points).all(axis=2).sum(axis=1).tolist() == [2, 0, 0, 5, 5]
+    assert [None if one is None else len(one) for one in whole.keypoints] == [2, None, None, 5, 5]
+    assert whole.identities == [None, 4, 9, None, None]
+    assert (whole.models, boxes().models) == (["a", "b", "b", "c", "c"], ["", ""])
     with pytest.raises(InputError, match="do not go together"):
         Detections.together([part([0], data={"x": few}), part([0], data={"x": few[0, :1]})], ["a", "b"])
 

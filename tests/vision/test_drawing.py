@@ -120,6 +120,9 @@ def test_keypoints_are_dots_and_a_persons_are_joined() -> None:
     assert not changed[110:].any(), "what the model does not see is not drawn"
     hand = annotate(image, found(box, data={"keypoints": points[:, :9]}))
     assert not (hand != plain).any(axis=2)[100, 220:280].any(), "other skeletons are dots alone"
+    beside = np.full((1, 21, 3), np.nan, np.float32)
+    beside[:, :17] = points
+    np.testing.assert_array_equal(annotate(image, found(box, data={"keypoints": beside})), drawn)
     missing = np.full((1, 17, 3), np.nan, np.float32)
     np.testing.assert_array_equal(annotate(image, found(box, data={"keypoints": missing})), plain)
 

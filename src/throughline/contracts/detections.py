@@ -130,6 +130,28 @@ class Detections:
         marked = self.data.get("of_frame")
         return np.zeros(len(self), np.bool_) if marked is None else marked.astype(np.bool_, copy=False)
 
+    @property
+    def identities(self) -> list[int | None]:
+        """Each row's identity; None for one that has none."""
+        if self.tracker_id is None:
+            return [None] * len(self)
+        return [identity if identity >= 0 else None for identity in self.tracker_id.tolist()]
+
+    @property
+    def keypoints(self) -> list[npt.NDArray[np.float32] | None]:
+        """Each row's keypoints, k x (x, y, visibility); None for one whose model gives none."""
+        column = self.data.get("keypoints")
+        if column is None:
+            return [None] * len(self)
+        given = ~np.isnan(column).all(axis=2)  # beside a model with more keypoints, or with none, rows are filled up
+        return [points[one] if one.any() else None for points, one in zip(column, given, strict=True)]
+
+    @property
+    def models(self) -> list[str]:
+        """The name of each row's model; no names where only one speaks."""
+        column = self.data.get("model")
+        return [""] * len(self) if column is None else list(map(str, column))
+
     def name_of(self, class_id: int) -> str:
         """The label of a class, or its number where the model has no labels."""
         return self.labels[class_id] if 0 <= class_id < len(self.labels) else str(class_id)

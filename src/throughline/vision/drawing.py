@@ -1,4 +1,4 @@
-"""What was found, drawn on the frame: thin boxes, one colour per object or class, readable labels.
+"""What was found, drawn on the frame: thin boxes, readable labels, a colour per object once tracked, per class before.
 
 What is true of the whole frame stands in its upper left corner. Lines and letters grow
 with the picture, so that a frame looks the same at every size.
@@ -44,37 +44,33 @@ def annotate(image: npt.NDArray[np.uint8], found: Detections) -> npt.NDArray[np.
     line = max(1, round(min(canvas.shape[:2]) / 360))
     objects, of_frame = found[~found.of_frame], found[found.of_frame]
     surest_first = np.argsort(-objects.confidence, kind="stable").tolist()
-    boxes = objects.xyxy.round().astype(int).tolist()
+    boxes, identities, keypoints = objects.xyxy.round().astype(int).tolist(), objects.identities, objects.keypoints
+    numbers = zip(objects.class_id.tolist(), identities, strict=True)
+    colours = [_colour(kind if identity is None else identity) for kind, identity in numbers]
     for row in reversed(surest_first):
-        colour, (x1, y1, x2, y2) = _colour(objects, row), boxes[row]
+        colour, (x1, y1, x2, y2) = colours[row], boxes[row]
         if objects.masks is not None and (crop := objects.masks.crops[row]) is not None:
             _tint(canvas, crop, colour)
         cv2.rectangle(canvas, (x1, y1), (x2, y2), colour, line, cv2.LINE_AA)
-        if "keypoints" in objects.data:
-            _joints(canvas, objects.data["keypoints"][row], colour, min(line, max(1, (y2 - y1) // 80)))
+        if (points := keypoints[row]) is not None:
+            _joints(canvas, points, colour, min(line, max(1, (y2 - y1) // 80)))
     tags = _Tags(canvas)
     for row in np.argsort(-of_frame.confidence, kind="stable").tolist()[:_CAPTIONS]:
         tags.caption(f"{of_frame.name_of(int(of_frame.class_id[row]))} {of_frame.confidence[row]:.2f}")
     for row in surest_first:
         x1, y1, _, y2 = boxes[row]
-        tags.label(_said(objects, row), (x1 - line // 2, y1, y2), _colour(objects, row))
+        tags.label(_said(objects, row, identities[row]), (x1 - line // 2, y1, y2), colours[row])
     return canvas
 
 
-def _said(found: Detections, row: int) -> str:
+def _said(found: Detections, row: int, identity: int | None) -> str:
     """An object's class, with its number once it is tracked, and how sure the model is before."""
     name = found.name_of(int(found.class_id[row]))
-    return f"{name} #{found.tracker_id[row]}" if _tracked(found, row) else f"{name} {found.confidence[row]:.2f}"  # type: ignore[index]
+    return f"{name} {found.confidence[row]:.2f}" if identity is None else f"{name} #{identity}"
 
 
-def _tracked(found: Detections, row: int) -> bool:
-    return found.tracker_id is not None and bool(found.tracker_id[row] >= 0)
-
-
-def _colour(found: Detections, row: int) -> Colour:
-    """An object's own colour once it is tracked; its class's before."""
-    number = found.tracker_id[row] if _tracked(found, row) else found.class_id[row]  # type: ignore[index]
-    turn, step = divmod(int(number), len(_PALETTE))
+def _colour(number: int) -> Colour:
+    turn, step = divmod(number, len(_PALETTE))
     return _PALETTE[(turn + step) % len(_PALETTE)]  # the turn, since one of several models counts in steps
 
 
@@ -94,8 +90,8 @@ def _joints(canvas: npt.NDArray[np.uint8], points: npt.NDArray[np.float32], colo
     """Dots where the model sees a keypoint, dark at the rim, and a person's limbs between them; fine on a small one."""
     import cv2
 
-    seen = (points[:, 2] >= _VISIBLE).tolist()  # what is filled up is no number, and so not seen
-    places = np.nan_to_num(points[:, :2]).round().astype(int).tolist()
+    seen = (points[:, 2] >= _VISIBLE).tolist()
+    places = points[:, :2].round().astype(int).tolist()
     for a, b in _LIMBS if len(points) == _PERSON else ():
         if seen[a] and seen[b]:
             cv2.line(canvas, places[a], places[b], colour, line, cv2.LINE_AA)

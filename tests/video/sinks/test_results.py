@@ -17,7 +17,7 @@ from throughline.contracts.errors import InputError
 from throughline.contracts.frames import Frame
 from throughline.contracts.streams import SourceInfo
 from throughline.video.sinks import SINKS, in_one_part
-from throughline.video.sinks._rows import exact
+from throughline.video.sinks._text import exact
 
 INFO = SourceInfo('a "b"\udcff,\n摄.mp4', 96, 64, Fraction(25))
 LABELS = ("cat", 'Hund/狗, "x"\n')

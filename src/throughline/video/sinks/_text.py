@@ -1,12 +1,22 @@
-"""What the text results share: a frame becomes lines, a part is their bytes, and the result is the parts in a row."""
+"""What the text results share: a frame becomes lines, a part is their bytes, and the result is the parts in a row.
+
+Numbers are printed as the shortest text that reads back as the very same ``float32``
+(coordinates, confidence) or ``float64`` (seconds), so nothing is rounded away and
+nothing is padded.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
 
 from throughline.contracts.detections import Detections
+from throughline.contracts.errors import InputError
 from throughline.contracts.frames import Frame
 from throughline.video.sinks._parts import Parts, concatenate
 
@@ -38,3 +48,12 @@ class TextSink:
         """Forget the lines since the last commit."""
         self._taken.clear()
         self._parts.drop()
+
+
+def exact(numbers: npt.NDArray[Any]) -> Any:
+    """The same numbers as nested lists of Python floats that print as the shortest text that reads back the same."""
+    if not np.isfinite(numbers).all():
+        raise InputError(
+            "a box, a confidence or a keypoint is not a finite number", "the model gave it; look at its outputs"
+        )
+    return numbers.astype(str).astype(float).tolist()

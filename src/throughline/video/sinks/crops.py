@@ -15,7 +15,6 @@ from throughline.contracts.streams import SourceInfo
 from throughline.plugins import Plugin
 from throughline.video.sinks._parts import Parts
 from throughline.video.sinks._pictures import Archive, jpeg, unpack
-from throughline.video.sinks._rows import identities
 
 
 class CropsSink:
@@ -33,7 +32,7 @@ class CropsSink:
         height, width = frame.image.shape[:2]
         boxes = np.hstack([np.floor(found.xyxy[:, :2]), np.ceil(found.xyxy[:, 2:])])
         corners = np.clip(boxes, 0, [width, height, width, height]).astype(int).tolist()
-        rows = zip(corners, found.class_id.tolist(), identities(found), strict=True)
+        rows = zip(corners, found.class_id.tolist(), found.identities, strict=True)
         for row, ((x1, y1, x2, y2), class_id, identity) in enumerate(rows):
             if x2 <= x1 or y2 <= y1:
                 continue

@@ -12,8 +12,7 @@ from throughline.contracts.detections import Detections
 from throughline.contracts.frames import Frame
 from throughline.contracts.streams import SourceInfo
 from throughline.plugins import Plugin
-from throughline.video.sinks._rows import exact, identities, models
-from throughline.video.sinks._text import TextSink
+from throughline.video.sinks._text import TextSink, exact
 
 _COLUMNS = "index,seconds,source,x1,y1,x2,y2,confidence,class_id,class_name,tracker_id"
 
@@ -34,7 +33,7 @@ def _lines(frame: Frame, found: Detections, *, several: bool) -> str:
     boxes = [
         [""] * 4 if of_frame else box for box, of_frame in zip(exact(found.xyxy), found.of_frame.tolist(), strict=True)
     ]
-    columns = (boxes, exact(found.confidence), found.class_id.tolist(), identities(found), models(found))
+    columns = (boxes, exact(found.confidence), found.class_id.tolist(), found.identities, found.models)
     for xyxy, confidence, class_id, identity, model in zip(*columns, strict=True):
         name = found.name_of(class_id)
         row = [frame.index, frame.seconds, frame.source, *xyxy, confidence, class_id, name, identity]

@@ -11,8 +11,7 @@ from throughline.contracts.detections import Detections
 from throughline.contracts.frames import Frame
 from throughline.contracts.streams import SourceInfo
 from throughline.plugins import Plugin
-from throughline.video.sinks._rows import exact, identities, keypoints, models
-from throughline.video.sinks._text import TextSink
+from throughline.video.sinks._text import TextSink, exact
 
 NAME = "detections.jsonl"
 
@@ -37,7 +36,7 @@ def _line(frame: Frame, found: Detections) -> str:
 
 
 def _objects(found: Detections) -> Iterator[dict[str, Any]]:
-    rows = zip(exact(found.xyxy), _named(found), identities(found), keypoints(found), strict=True)
+    rows = zip(exact(found.xyxy), _named(found), found.identities, found.keypoints, strict=True)
     for row, (xyxy, named, identity, points) in enumerate(rows):
         told = {"xyxy": xyxy, **named, "tracker_id": identity}
         if points is not None:
@@ -50,9 +49,7 @@ def _objects(found: Detections) -> Iterator[dict[str, Any]]:
 def _named(found: Detections) -> Iterator[dict[str, Any]]:
     """How sure it is, what it is, and who says so."""
     several = "model" in found.data
-    for confidence, class_id, model in zip(
-        exact(found.confidence), found.class_id.tolist(), models(found), strict=True
-    ):
+    for confidence, class_id, model in zip(exact(found.confidence), found.class_id.tolist(), found.models, strict=True):
         told = {"confidence": confidence, "class_id": class_id, "class_name": found.name_of(class_id)}
         yield {**told, "model": model} if several else told
 

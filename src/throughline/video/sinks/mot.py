@@ -11,8 +11,7 @@ from throughline.contracts.detections import Detections
 from throughline.contracts.frames import Frame
 from throughline.contracts.streams import SourceInfo
 from throughline.plugins import Plugin
-from throughline.video.sinks._rows import exact, identities
-from throughline.video.sinks._text import TextSink
+from throughline.video.sinks._text import TextSink, exact
 
 
 def make(folder: Path, *, info: SourceInfo, labels: tuple[str, ...] = (), models: Sequence[str] = ()) -> TextSink:
@@ -26,7 +25,7 @@ def _lines(frame: Frame, found: Detections) -> str:
     boxes = np.hstack([found.xyxy[:, :2] + 1, found.xyxy[:, 2:] - found.xyxy[:, :2]])
     return "".join(
         f"{frame.index + 1},{-1 if identity is None else identity},{','.join(map(str, box))},{confidence},-1,-1,-1\n"
-        for identity, box, confidence in zip(identities(found), exact(boxes), exact(found.confidence), strict=True)
+        for identity, box, confidence in zip(found.identities, exact(boxes), exact(found.confidence), strict=True)
     )
 
 

@@ -14,7 +14,6 @@ from throughline.contracts.frames import Frame
 from throughline.contracts.streams import SourceInfo
 from throughline.plugins import Plugin
 from throughline.video.sinks._parts import Parts
-from throughline.video.sinks._rows import identities, keypoints, models
 
 if TYPE_CHECKING:
     import pyarrow as pa  # type: ignore[import-untyped]
@@ -44,10 +43,10 @@ class ParquetSink:
             "confidence": found.confidence,
             "class_id": found.class_id,
             "class_name": [_utf8(found.name_of(number)) for number in found.class_id.tolist()],
-            "tracker_id": identities(found),
-            "keypoints": [None if points is None else points.tolist() for points in keypoints(found)],
+            "tracker_id": found.identities,
+            "keypoints": [None if points is None else points.tolist() for points in found.keypoints],
             "mask": [None if masks is None else masks.rle(row) for row in range(count)],
-            "model": [_utf8(name) for name in models(found)],
+            "model": [_utf8(name) for name in found.models],
         }
         arrays = [pa.array(columns[field.name], field.type) for field in self._schema]
         self._taken.append(pa.record_batch(arrays, schema=self._schema))
