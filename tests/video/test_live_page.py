@@ -191,6 +191,18 @@ def test_a_large_frame_is_made_small_before_anything_is_drawn(page: LivePage) ->
     assert tinted.sum() < 1.35 * 100 * 200, "and little else: the box, the label and the points"
 
 
+def test_a_frame_that_cannot_be_drawn_is_the_pages_trouble_alone(
+    page: LivePage, capfd: pytest.CaptureFixture[str]
+) -> None:
+    page.show(moment(1, frame=Frame(1, 0.1, np.zeros((0, 0, 3), np.uint8), "empty")))
+    status, _, body = ask(page, "picture/0")
+    assert status == 500
+    assert b"cannot be drawn" in body
+    page.show(moment(2))
+    assert ask(page, "picture/0")[1]["Frame-Index"] == "2"
+    assert capfd.readouterr() == ("", "")
+
+
 def test_a_frame_is_let_go_when_it_was_drawn_and_when_the_next_one_comes(page: LivePage) -> None:
     def held(told: Moment) -> weakref.ref[Frame]:
         page.show(told)
@@ -451,6 +463,8 @@ def at_work(page: LivePage, sources: list[str]) -> Iterator[None]:
             number += 1
             page.show(moment(number, name, accounting=Accounting(number, number)))
 
+    for name in sources:  # the page lists them in the order in which they come
+        page.show(moment(0, name))
     jobs = [threading.Thread(target=job, args=(name,)) for name in sources]
     try:
         for one in jobs:

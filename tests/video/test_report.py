@@ -5,6 +5,7 @@ import json
 import re
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 from fractions import Fraction
 from html.parser import HTMLParser
 from pathlib import Path
@@ -255,7 +256,8 @@ def write_lines(folder: Path, results: Sequence[Detections]) -> None:
 
 def test_each_model_has_its_own_counts(tmp_path: Path) -> None:
     models = ("fast", f"sure {EVIL}", "sky")
-    results = [Detections.together((cars(1), cars(2), weather(0.75 - index % 2 / 2)), models) for index in range(20)]
+    followed = replace(cars(1), tracker_id=np.array([7]))
+    results = [Detections.together((followed, cars(2), weather(0.75 - index % 2 / 2)), models) for index in range(20)]
     write_lines(tmp_path / "clip", results)
     seen = Seen.read(tmp_path / "clip" / "detections.jsonl")
     assert seen.objects.totals == {("fast", "car"): 20, (f"sure {EVIL}", "car"): 40}
@@ -264,12 +266,12 @@ def test_each_model_has_its_own_counts(tmp_path: Path) -> None:
     assert [value for _, value in seen.rates(seen.whole, [("sky", "sunny")])] == [0.75, 0.25] * 10
     page = Page(write_report(tmp_path, summary(tmp_path)))
     heads = [data for tag, data in page.texts if tag == "h3"]
-    assert heads[:3] == [
-        "Objects in a frame, by fast", f"Objects in a frame, by sure {EVIL}", "The frame as a whole, by sky"
-    ]  # fmt: skip
-    assert "car 20 detections" in page.text
+    assert heads[:2] == ["Objects in a frame, by fast", f"Objects in a frame, by sure {EVIL}"]
+    assert heads[2:4] == ["Tracks", "The frame as a whole, by sky"]
+    assert "car 20 detections, 1 track" in page.text
     assert "car 40 detections" in page.text
     assert "sunny the surest in 10 frames" in page.text
+    assert ", 0 tracks" not in page.text, "where nothing is followed, there is nothing to count"
     tiles = dict(zip(*([data for tag, data in page.texts if tag == kind] for kind in ("dt", "dd")), strict=True))
     assert tiles["detections"] == "60"
 

@@ -89,7 +89,7 @@ class LivePage:
         self._ended.set()
         self._server.leave(time.monotonic() + _GOODBYE)
         for thread in self._threads:
-            thread.join()
+            thread.join(_GOODBYE)  # one that draws is not waited for
 
     @property
     def address(self) -> str:
@@ -146,7 +146,8 @@ class LivePage:
             if closed:
                 return
             for place in self.moments.waiting(now, _STALE):
-                self.picture(place)
+                with contextlib.suppress(Exception):  # whoever asks for the picture is told why there is none
+                    self.picture(place)
 
 
 class _Drawn:
@@ -322,7 +323,10 @@ class _Handler(BaseHTTPRequestHandler):
                 self.wfile.write(b"data: " + told + b"\n\n")
 
     def _picture(self, place: int, after: str) -> None:
-        drawn = self.server.page.picture(place) if place < len(self.server.page.moments) else None
+        try:
+            drawn = self.server.page.picture(place) if place < len(self.server.page.moments) else None
+        except Exception as error:  # a picture that cannot be drawn is the page's trouble, never the run's
+            return self._say(HTTPStatus.INTERNAL_SERVER_ERROR, f"this frame cannot be drawn: {error!r}")
         if drawn is None or str(drawn.index) == after:
             return self._send(HTTPStatus.NO_CONTENT)
         about = {"Frame-Index": str(drawn.index), "Frame-Seconds": f"{drawn.seconds:.3f}"}

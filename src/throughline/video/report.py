@@ -199,10 +199,11 @@ def _objects(
 ) -> str:
     totals = {name: round(sum(seen.objects.totals[kind] for kind in kinds)) for name, kinds in groups.items()}
     lives: Counter[Kind] = Counter(track.kind for track in seen.tracks.values())
+    followed = {whose for whose, _ in lives}
     told = []
     for name, kinds in groups.items():
         tracks = sum(lives[kind] for kind in kinds)
-        tracked = f", {tracks:,} {'track' if tracks == 1 else 'tracks'}" if seen.tracks else ""
+        tracked = f", {tracks:,} {'track' if tracks == 1 else 'tracks'}" if model in followed else ""
         told.append((name, f"{totals[name]:,} {'detection' if totals[name] == 1 else 'detections'}{tracked}"))
     drawn = charts.lines(
         f"Objects in a frame over time, by class{_of(model)}",
