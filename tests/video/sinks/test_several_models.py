@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -77,6 +78,27 @@ def test_a_mask_and_keypoints_read_back_exactly(tmp_path: Path) -> None:
     np.testing.assert_array_equal(coco.decode(dog["mask"]), MASK[0])
     assert [one.keys() & {"mask", "keypoints"} for one in (cat, dog, person)] == [set(), {"mask"}, {"keypoints"}]
     np.testing.assert_array_equal(np.array(person["keypoints"], np.float32), POINTS[0])
+
+
+@pytest.mark.filterwarnings(
+    "ignore:__array__ implementation doesn't accept a copy:DeprecationWarning"
+)  # in pycocotools
+def test_the_lines_in_the_documentation_are_such_lines(tmp_path: Path) -> None:
+    from pycocotools import mask as coco
+
+    text = Path(__file__).parents[3].joinpath("docs", "outputs.md").read_text("utf-8")
+    shown = [json.loads(block) for block in re.findall(r"^```json\n(.*?)^```$", text, re.M | re.S)]
+    one, several = (
+        lines(write("jsonl", tmp_path / "one", FINDER, models=())),
+        lines(write("jsonl", tmp_path / "all", ALL)),
+    )
+    for record, (written,) in zip(shown, (one, several), strict=True):
+        assert record.keys() == written.keys()
+        known = {key for each in written["detections"] for key in each}
+        assert all(each.keys() <= known for each in record["detections"])
+    assert shown[1]["classes"][0].keys() == several[0]["classes"][0].keys()
+    (example,) = shown[1]["detections"]
+    assert coco.toBbox(example["mask"]).tolist() == [1, 1, 2, 2]
 
 
 def test_a_line_of_a_single_model_says_no_more_than_it_knows(tmp_path: Path) -> None:
