@@ -173,8 +173,9 @@ def test_a_model_that_is_not_in_the_folder_is_not_opened(manager: ModelManager, 
 def test_options_that_make_no_sense_are_refused(folder: Path, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="is no folder"):
         ModelManager(tmp_path / "nowhere")
-    with pytest.raises(SettingsError, match="batch"):
-        ModelManager(folder, max_batch_size=0)
+    for size in (0, -1, 5000):
+        with pytest.raises(InputError, match="batch"):
+            ModelManager(folder, max_batch_size=size)
     with pytest.raises(SettingsError, match="device"):
         ModelManager(folder, device="tpu")
     with ModelManager(folder) as manager:
@@ -240,7 +241,19 @@ def test_the_statistics_begin_after_loading(folder: Path, street: list[Frame]) -
         assert manager.get_performance_stats().calls == 0
         model.predict_batch(street)
         stats = manager.get_performance_stats("day")
-        assert (stats.samples, stats.calls) == (3, 1)
+        assert stats.samples == 3
+
+
+def test_frames_side_by_side_and_one_by_one_are_answered_alike(folder: Path, street: list[Frame]) -> None:
+    answers = []
+    for at_once in (1, 2, 8):
+        with ModelManager(folder, device="cpu", max_batch_size=at_once) as manager:
+            model = manager.load_model("day", imgsz=320)
+            answers.append(model.predict_batch(street * 3))
+            assert ("calls at once" in str(model)) == (min(at_once, hardware.cores()) > 1)
+    for frame in zip(*answers, strict=True):
+        for other in frame[1:]:
+            np.testing.assert_allclose([one.bbox for one in other], [one.bbox for one in frame[0]], atol=0.05)
 
 
 def test_the_manager_is_the_packages_own() -> None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import dataclasses
 import os
 import threading
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Self, final
@@ -32,6 +32,7 @@ from throughline.models.session import Session, open_model
 from throughline.models.timing import PerformanceStats
 from throughline.settings import Config
 from throughline.video.detector import Detector, input_size
+from throughline.video.looking import side_by_side
 from throughline.vision.canvas import canvas_for
 from throughline.vision.decoders import DECODERS
 from throughline.vision.preprocess import PLAIN
@@ -83,7 +84,8 @@ class LoadedModel:
         self.name = name
         self.artifact = artifact
         self.passed_over = passed_over
-        self._session, self._detector, self._batch, self._imgsz = session, detector, batch, imgsz
+        self._session, self._detector, self._imgsz = session, detector, imgsz
+        self._at_once = batch if session.lanes == 1 or self._fixed_batch else 1
         self._frame_bytes = bytes_per_frame(session, self._try, batch)
 
     def __str__(self) -> str:
@@ -97,16 +99,17 @@ class LoadedModel:
     def detect(self, frames: Iterable[Picture]) -> list[Detections]:
         """The same as ``predict_batch``, as columns: what a tracker takes, with masks where the model gives them."""
         pictures = _frames(frames)
-        canvases = [self._canvas(frame) for frame in pictures]
+        calls = list(self._calls([self._canvas(frame) for frame in pictures]))
+
+        def look(call: tuple[Detector, list[int]]) -> list[Detections]:
+            detector, rows = call
+            pixels = detector.buffer(len(rows))
+            fits = detector.fill(pixels, [pictures[at] for at in rows])
+            return detector.read(detector.predict(pixels), fits)
+
         found: dict[int, Detections] = {}
-        for canvas in dict.fromkeys(canvases):
-            detector = dataclasses.replace(self._detector, canvas=canvas)
-            alike = [at for at, its in enumerate(canvases) if its == canvas]
-            for first in range(0, len(alike), self._batch):
-                rows = alike[first : first + self._batch]
-                pixels = detector.buffer(len(rows))
-                fits = detector.fill(pixels, [pictures[at] for at in rows])
-                found.update(zip(rows, detector.read(detector.predict(pixels), fits), strict=True))
+        for (_, rows), said in side_by_side(look, iter(calls), min(self._session.lanes, max(1, len(calls)))):
+            found.update(zip(rows, said, strict=True))
         return [found[at] for at in range(len(pictures))]
 
     def predict_batch(self, frames: Iterable[Picture]) -> list[list[Detection]]:
@@ -127,8 +130,7 @@ class LoadedModel:
             raise Unavailable(
                 "this system does not say how much memory a process takes", "choose the batch yourself: max_batch_size"
             )
-        rows = self.artifact.inputs[0].shape[0]
-        return rows if isinstance(rows, int) else fitting_batch(available, self._frame_bytes)
+        return self._fixed_batch or fitting_batch(available, self._frame_bytes)
 
     def close(self) -> None:
         """Give back what it holds, once the calls now running have returned."""
@@ -139,10 +141,23 @@ class LoadedModel:
         """The GPU that it runs on; None on the CPU."""
         return None if self._session.device == "cpu" else self._session.device
 
+    @property
+    def _fixed_batch(self) -> int | None:
+        rows = self.artifact.inputs[0].shape[0]
+        return rows if isinstance(rows, int) else None
+
     def _try(self, frames: int) -> None:
         pixels = self._detector.buffer(frames)
         pixels.fill(0)
         self._detector.predict(pixels)
+
+    def _calls(self, canvases: list[tuple[int, int]]) -> Iterator[tuple[Detector, list[int]]]:
+        """Which frames, by number, go into one call of the model: never two that want inputs of different sizes."""
+        for canvas in dict.fromkeys(canvases):
+            detector = dataclasses.replace(self._detector, canvas=canvas)
+            alike = [at for at, its in enumerate(canvases) if its == canvas]
+            for first in range(0, len(alike), self._at_once):
+                yield detector, alike[first : first + self._at_once]
 
     def _canvas(self, frame: Frame) -> tuple[int, int]:
         if self._imgsz is None:
@@ -158,7 +173,9 @@ class ModelManager:
     Args:
         model_dir: the folder that holds the models.
         device: "cpu", "gpu", "gpu:1"; "auto" takes a GPU where a model's runtime can use one.
-        max_batch_size: the most frames in one call of a model; more than that are run in turn, never dropped.
+        max_batch_size: the most frames that a model works on at once: in one call on a GPU, side by side on a
+            CPU's cores, where that does more frames a second. 1 gives a single frame every core. More frames
+            than this are worked on in turn; none is dropped.
     """
 
     def __init__(self, model_dir: str | os.PathLike[str], device: str = "auto", max_batch_size: int = 8) -> None:
@@ -166,6 +183,8 @@ class ModelManager:
         if not self._folder.is_dir():
             raise InputError(f"model_dir: {self._folder} is no folder", "give the folder that holds the models")
         Config().updated({"device": device, "batch": max_batch_size}, "ModelManager")
+        if max_batch_size < 1:
+            raise InputError(f"max_batch_size={max_batch_size}: a batch is one frame or more", "give 1 or more")
         self._device, self._batch = device, max_batch_size
         self._changing = threading.Lock()
         self._loaded: dict[str, LoadedModel] = {}
@@ -314,7 +333,14 @@ def _opened(name: str, choice: Choice, config: Config, decoder: str | None, trus
     imgsz = config.imgsz if config.origin.get("imgsz") or not passport.imgsz else max(passport.imgsz)
     rows = artifact.inputs[0].shape[0]  # a model of a fixed batch is fed just that
     batch = rows if isinstance(rows, int) else config.batch
-    session = open_model(choice.path, backend=choice.backend, device=config.device, max_batch=batch, trust=trust)
+    session = open_model(
+        choice.path,
+        backend=choice.backend,
+        device=config.device,
+        max_batch=batch,
+        lanes=config.batch,
+        trust=trust,
+    )
     try:
         detector = Detector(
             session,
