@@ -139,13 +139,16 @@ def test_threads_may_share_it_and_unload_meanwhile(folder: Path, street: list[Fr
         assert manager.get_performance_stats().samples == 3 + 4 * 5 * 3
 
 
-def test_optimize_takes_the_fastest_form_that_is_proven_to_be_this_model(tmp_path: Path, street: list[Frame]) -> None:
+def test_optimize_takes_the_fastest_form_that_is_proven_to_be_this_model(
+    tmp_path: Path, street: list[Frame], caplog: pytest.LogCaptureFixture
+) -> None:
     source = tmp_path / "street.onnx"
     shutil.copy(DETECTOR, source)
     openvino.save_model(openvino.Core().read_model(source), tmp_path / "street.xml")
     with ModelManager(tmp_path, device="cpu") as manager:
         unproven = manager.load_model("street")
         assert unproven.artifact.path == source
+        assert "street: street.xml is passed over: it has no passport" in caplog.text
         assert [(item.path.name, item.reason) for item in unproven.passed_over] == [
             ("street.xml", "it has no passport")
         ]

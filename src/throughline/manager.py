@@ -8,6 +8,7 @@ found from frame to frame. Each does its one thing, and what goes wrong is raise
 from __future__ import annotations
 
 import dataclasses
+import logging
 import os
 import threading
 from collections.abc import Iterable, Iterator, Mapping
@@ -37,6 +38,7 @@ from throughline.vision.canvas import canvas_for
 from throughline.vision.decoders import DECODERS
 from throughline.vision.preprocess import PLAIN
 
+_log = logging.getLogger("throughline")
 _STRIDE: Final = 32
 """What a model's input sides are multiples of, where its passport does not say."""
 
@@ -240,6 +242,8 @@ class ModelManager:
             if name in self._loaded:
                 raise InputError(f"'{name}' is loaded already", f"use it, or unload_model({name!r}) first")
             choice = choose(self._place(name), holds=passports.holds if optimize else _not_asked_for)
+            for form in choice.passed_over if optimize else ():
+                _log.warning("%s: %s", name, form)
             model = _opened(name, choice, config, decoder, trust)
             self._loaded = {**self._loaded, name: model}  # never changed in place: others read it meanwhile
         return model

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import itertools
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -84,6 +86,17 @@ def test_a_closed_one_and_one_that_is_being_read_say_so(clip: Path) -> None:
     with pytest.raises(InputError, match="closed"):
         video.stream_frames(4)
     assert sum(len(batch) for batch in loop) < 50  # it was asked to end
+
+
+def test_a_program_that_leaves_in_the_middle_ends(clip: Path) -> None:
+    program = f"""
+import sys
+from throughline import VideoProcessor
+batches = VideoProcessor({str(clip)!r}).stream_frames(2)
+next(batches)
+sys.exit(7)
+"""
+    assert subprocess.run([sys.executable, "-c", program], timeout=60, check=False).returncode == 7
 
 
 @pytest.mark.parametrize("batch_size", [0, -1])

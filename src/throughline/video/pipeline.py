@@ -138,7 +138,8 @@ class Pipeline:
         self._items = [0] * len(stages)
         self._seconds = [0.0] * len(stages)
         self._threads = [
-            threading.Thread(target=self._tend, args=(at,), name=f"throughline-{stage.name}")
+            # daemons: a pipeline that somebody holds and never closes must not keep the program from ending
+            threading.Thread(target=self._tend, args=(at,), name=f"throughline-{stage.name}", daemon=True)
             for at, stage in enumerate(stages)
         ]
 
