@@ -111,3 +111,10 @@ def test_an_error_without_the_systems_words_is_told_as_it_is(tmp_path: Path) -> 
         writing(Path("f"), "mend it"),
     ):
         raise OSError("the tape is torn")
+
+
+def test_a_folder_in_its_place_is_not_replaced(tmp_path: Path) -> None:
+    (tmp_path / "file").mkdir()
+    with pytest.raises(InputError, match="cannot write: Is a directory"), whole_file(tmp_path / "file") as draft:
+        draft.write_text("new")
+    assert names(tmp_path) == ["file"]
