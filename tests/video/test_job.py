@@ -224,6 +224,32 @@ def test_a_source_that_lives_and_waits_does_not_keep_a_failed_run_waiting(tmp_pa
     assert (outcome.ending, outcome.accounting.inferred) == (Ending.COMPLETE, 12)
 
 
+def test_what_a_live_source_dropped_is_counted(tmp_path: Path, session: Session) -> None:
+    class Hurried(Blobs):
+        """Drops two of every five frames, which have their numbers all the same."""
+
+        def frames(self, start: int = 0) -> Iterator[Frame]:
+            return (frame for frame in super().frames(start) if frame.index % 5 < 3)
+
+    outcome = job(tmp_path, session, Hurried(50, live=True), stride=2).run()
+    late = sum(index % 5 >= 3 for index in range(48))
+    assert outcome.accounting == Accounting(48, 15, {"stride": 48 - late - 15, "late": late}, declared=50)
+    assert outcome.ending is Ending.COMPLETE
+
+
+def test_a_live_run_that_was_killed_keeps_what_it_had_and_does_not_pretend_to_go_on(
+    tmp_path: Path, session: Session
+) -> None:
+    with pytest.raises(InputError, match="the disk is full"):
+        job(tmp_path, session, Blobs(75, live=True), make_sinks=lambda: [Dies(tmp_path, "before", 2)]).run()
+    source = Blobs(75, live=True)
+    source.frames = lambda start=0: pytest.fail("a live source cannot be gone back to")  # type: ignore[method-assign]
+    outcome = job(tmp_path, session, source).run()
+    assert outcome.ending is Ending.GAPS
+    assert "cannot be gone back to" in outcome.why
+    assert len(lines(tmp_path)) == outcome.accounting.inferred == 20
+
+
 class Wrong:
     """Any of a job's parts, failing at its third use."""
 

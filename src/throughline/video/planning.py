@@ -36,10 +36,12 @@ def planned(version: str, sources: Sequence[str], models: Sequence[Path], given:
     saves = tuple(_names(given.get("save", _SAVE)))
     if not saves:
         raise InputError(f"--save {given['save']!r} names nothing", f"one or more of: {', '.join(SINKS.names())}")
+    leaves = tuple(leaf for source in sources for leaf in _leaves(source))
+    _refuse_for_files(leaves, given)
     artifacts = [_trusted(Path(path), bool(given.get("trust"))) for path in models]
     plan = Plan(
         version=version,
-        sources=tuple(leaf for source in sources for leaf in _leaves(source)),
+        sources=leaves,
         models=_model_plans(artifacts, given, chosen),
         tracker=given.get("tracker", "hybrid"),
         save=saves,
@@ -67,6 +69,14 @@ def planned(version: str, sources: Sequence[str], models: Sequence[Path], given:
     if plan.tracker != NO_TRACKER:
         _ready(TRACKERS, plan.tracker)
     return plan
+
+
+def _refuse_for_files(sources: Sequence[str], given: Mapping[str, Any]) -> None:
+    """What is said of live sources where there is none was meant otherwise."""
+    said = [name for name in ("policy", "reconnect", "stall_timeout") if name in given]
+    if said and not any(kind_of(source) in ("stream", "camera") for source in sources):
+        flags = ", ".join(f"--{name.replace('_', '-')}" for name in said)
+        raise InputError(f"{flags}: for live sources, and there is none", "leave it away: a file waits for the model")
 
 
 def _trusted(path: Path, trust: bool) -> Artifact:
