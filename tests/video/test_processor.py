@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import subprocess
 import sys
@@ -10,6 +11,7 @@ from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from throughline import Frame, InputError, SourceFailed, Unavailable, VideoProcessor
@@ -118,7 +120,7 @@ def test_what_cannot_be_opened_is_an_error_of_its_own(tmp_path: Path, clip: Path
 
 @pytest.fixture
 def address(clip: Path) -> Iterator[str]:
-    """A sender that sends a clip and then keeps the line open until its listener has gone."""
+    """A sender of a clip: ``/once``, and then it says nothing more; ``/again`` and again, faster than anybody looks."""
     stream = write_video(World(7, 96, 64), clip.with_suffix(".ts"), 50).read_bytes()
     gone = threading.Event()
 
@@ -126,8 +128,12 @@ def address(clip: Path) -> Iterator[str]:
         def do_GET(self) -> None:
             self.send_response(200)
             self.end_headers()
-            self.wfile.write(stream)
-            gone.wait(30)
+            if self.path == "/once":
+                self.wfile.write(stream)
+                gone.wait(30)
+            with contextlib.suppress(OSError):  # the listener has gone
+                while not gone.is_set():
+                    self.wfile.write(stream)
 
         def log_message(self, *_: object) -> None:
             pass
@@ -135,7 +141,7 @@ def address(clip: Path) -> Iterator[str]:
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     thread = threading.Thread(target=server.serve_forever, args=(0.02,))
     thread.start()
-    yield f"http://127.0.0.1:{server.server_port}/live.ts"
+    yield f"http://127.0.0.1:{server.server_port}"
     gone.set()
     server.shutdown()
     server.server_close()
@@ -143,7 +149,7 @@ def address(clip: Path) -> Iterator[str]:
 
 
 def test_a_live_source_gives_what_has_come_and_ends_with_the_loop(address: str) -> None:
-    with VideoProcessor(address) as video:
+    with VideoProcessor(f"{address}/once") as video:
         assert video.info.live
         seen: list[int] = []
         for batch in video.stream_frames(batch_size=64):  # would wait for ever if it waited for 64
@@ -154,3 +160,15 @@ def test_a_live_source_gives_what_has_come_and_ends_with_the_loop(address: str) 
         assert all(a < b for a, b in itertools.pairwise(seen))
         with pytest.raises(InputError, match="closed"):
             video.stream_frames()
+
+
+def test_what_a_live_source_drops_is_accounted_for(address: str) -> None:
+    with VideoProcessor(f"{address}/again") as video:
+        for given, (frame,) in enumerate(video.stream_frames(batch_size=1), 1):
+            np.sort(np.arange(2**21)[::-1])  # slower than the sender
+            accounting = video.accounting
+            assert accounting.inferred == given
+            assert accounting.decoded == frame.index + 1
+            if accounting.dropped or given == 500:
+                break
+        assert accounting.dropped["late"] > 0

@@ -40,7 +40,7 @@ class VideoProcessor:
             raise InputError(f"{path} lists {len(sources)} sources", "give them one at a time")
         self._source: Source = sources[0]
         self._reading = threading.Lock()
-        self._given = 0
+        self._given = self._late = 0
         self._closed = False
 
     def __enter__(self) -> Self:
@@ -56,8 +56,12 @@ class VideoProcessor:
 
     @property
     def accounting(self) -> Accounting:
-        """How many frames the latest ``stream_frames`` gave so far, and which stretches the source could not give."""
-        return Accounting(self._given, self._given, declared=self.info.declared, gaps=self._source.gaps)
+        """Of the latest ``stream_frames``, so far: the frames that it gave, those that came and were dropped, the gaps.
+
+        A live source that is read too slowly drops frames: they are "late".
+        """
+        late = {"late": self._late} if self._late else {}
+        return Accounting(self._given + self._late, self._given, late, self.info.declared, self._source.gaps)
 
     def stream_frames(self, batch_size: int = 8) -> Iterator[list[Frame]]:
         """Every frame in order, ``batch_size`` at a time, the last ones fewer.
@@ -83,12 +87,14 @@ class VideoProcessor:
         if not self._reading.acquire(blocking=False):
             raise InputError(f"{self.info.name} is being read already", "leave the other loop first, or open it twice")
         try:
-            self._given = 0
+            self._given = self._late = 0
             with Pipeline([Stage("decode", lambda _: self._source.frames(), depth=size)]) as pipeline:
                 try:
                     frames = cast(Intake[Frame], iter(pipeline))
                     while batch := frames.take(size, patient=not self.info.live):
                         self._given += len(batch)
+                        if self.info.live:  # what was dropped has a number too
+                            self._late = batch[-1].index + 1 - self._given
                         yield batch
                     if not self._closed:
                         self._judge()
