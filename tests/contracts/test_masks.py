@@ -75,3 +75,9 @@ def test_a_mask_beyond_the_frame_is_refused(corner: tuple[int, int]) -> None:
 def test_full_pictures_have_three_axes() -> None:
     with pytest.raises(InputError, match=r"must be \(n, height, width\)"):
         Masks.of(np.zeros((4, 4), bool))
+
+
+@pytest.mark.parametrize("pixels", [np.ones((2, 2), np.float32), np.ones((2, 2, 1), bool), np.ones(4, bool)])
+def test_a_mask_is_booleans_in_rows_and_columns(pixels: np.ndarray) -> None:
+    with pytest.raises(InputError, match="it must be booleans"):
+        Masks((4, 4), (Crop(0, 0, pixels),))

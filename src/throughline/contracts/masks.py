@@ -37,13 +37,15 @@ class Masks:
     crops: tuple[Crop | None, ...]
 
     def __post_init__(self) -> None:
-        for crop in self.crops:
-            if crop is None:
-                continue
-            (height, width), ends = self.size, np.add(crop.pixels.shape, (crop.top, crop.left)).tolist()
-            if crop.pixels.ndim != 2 or min(crop.top, crop.left) < 0 or ends[0] > height or ends[1] > width:
+        height, width = self.size
+        for top, left, pixels in filter(None, self.crops):
+            if pixels.ndim != 2 or pixels.dtype != np.bool_:
                 raise InputError(
-                    f"a mask of shape {crop.pixels.shape} begins at row {crop.top}, column {crop.left}; "
+                    f"a mask is {pixels.dtype} of shape {pixels.shape}; it must be booleans, rows x columns"
+                )
+            if min(top, left) < 0 or top + pixels.shape[0] > height or left + pixels.shape[1] > width:
+                raise InputError(
+                    f"a mask of shape {pixels.shape} begins at row {top}, column {left}; "
                     f"the frame is {height} x {width}",
                     "cut it at the frame's edges",
                 )
