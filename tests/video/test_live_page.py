@@ -279,6 +279,23 @@ def test_rates_and_shares_are_those_of_the_last_seconds() -> None:
     assert (model["waiting"], model["deepest"]) == (1, 1)
 
 
+def test_the_rate_of_the_run_is_that_of_what_is_at_work_and_in_the_end_of_all() -> None:
+    moments = Moments()
+    for second in range(11):
+        moments.take(moment(10 * second, "first"))
+        moments.sample(100.0 + second)
+    moments.end("first", "COMPLETE")
+    assert moments.told(110.0, 0)["rate"] == pytest.approx(10)
+    for second in range(6):
+        moments.take(moment(20 * second, "second"))
+        moments.sample(115.0 + second)
+    assert moments.told(120.0, 0)["rate"] == pytest.approx(20)
+    moments.end("second", "GAPS")
+    told = moments.told(999.0, 0)
+    assert told["rate"] == pytest.approx(200 / 20), "the pause between them counts"
+    assert [source["rate"] for source in told["sources"]] == pytest.approx([10, 20])
+
+
 def test_a_resumed_run_is_not_credited_with_what_was_done_before() -> None:
     moments = Moments()
     for second in range(3):
@@ -442,8 +459,10 @@ def test_in_a_browser_it_opens_moves_and_says_when_the_run_ends(tmp_path: Path, 
             tab.until("document.querySelectorAll('#objects path').length == 1")
             tab.until("document.querySelectorAll('#stages tr').length == 3")
             tab.until("[...document.querySelectorAll('#sources img')].every(one => one.naturalWidth == 64)")
-            tab.value("document.querySelectorAll('#sources button')[1].click()")
+            page.ended(EVIL, "COMPLETE")
             tab.until("document.getElementById('name').textContent == 'second.mp4'")
+            tab.value("document.querySelectorAll('#sources button')[0].click()")
+            tab.until(f"document.getElementById('name').textContent == {json.dumps(EVIL)}")
             assert tab.value("document.documentElement.scrollWidth") <= 390, "nothing sticks out on a phone"
         tab.until("document.getElementById('state').textContent == 'ENDED'")
         assert tab.value("document.getElementById('picture').naturalWidth") == 64, "the last picture stays"

@@ -11,7 +11,7 @@ import dataclasses
 import threading
 import time
 from collections import Counter, deque
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias, final
 
@@ -126,11 +126,13 @@ class Moments:
             wall = worked[-1][0] - worked[0][0] if worked else 0.0
             return {
                 "seconds": now - self._began,
+                "rate": _rate(feeds),
                 "memory": list(self._memory),
                 "processor": (worked[-1][1] - worked[0][1]) / wall if wall else None,
                 "cores": self._cores,
                 "every": EVERY,
                 "sources": [feed.in_short(now) for feed in feeds],
+                "place": chosen,
                 "chosen": feeds[chosen].in_full() if 0 <= chosen < len(feeds) else None,
             }
 
@@ -254,6 +256,16 @@ class _Feed:
 
 
 _SPENT = ("busy", "starved", "blocked")
+
+
+def _rate(feeds: Sequence[_Feed]) -> float:
+    """Frames per second of all that are at work, together; of the whole run once none is."""
+    if at_work := [feed for feed in feeds if not feed.ending]:
+        return sum(feed.samples[-1].rate for feed in at_work if feed.samples)
+    begun = [(*feed.began, feed.moved, feed.moment.accounting.decoded) for feed in feeds if feed.began is not None]
+    done = sum(decoded - before for _, before, _, decoded in begun)
+    wall = max((moved for _, _, moved, _ in begun), default=0.0) - min((start for start, *_ in begun), default=0.0)
+    return done / wall if wall > 0 else 0.0
 
 
 def counted(found: Detections) -> Counter[Kind]:
