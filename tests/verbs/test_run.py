@@ -4,34 +4,20 @@ import json
 import os
 import signal
 import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from fractions import Fraction
 from pathlib import Path
 
 import pytest
 import torch
-from blobs import SIDE, picture, write_model
+from blobs import SIDE, write_model
+from runs import CLI, results, write_clip
 
 from throughline import run
 from throughline.contracts.errors import InputError, PassportMismatch
 from throughline.contracts.runs import Ending
 
-CLI = [sys.executable, "-m", "throughline.cli", "run"]
 FRAMES = 1200
-
-
-def write_clip(path: Path, frames: int) -> Path:
-    import av
-
-    with av.open(str(path), "w") as file:
-        stream = file.add_stream("mpeg4", rate=Fraction(10))
-        stream.width, stream.height, stream.pix_fmt, stream.bit_rate = 64, 48, "yuv420p", 2_000_000
-        for index in range(frames):
-            file.mux(stream.encode(av.VideoFrame.from_ndarray(picture(index), format="rgb24")))
-        file.mux(stream.encode(None))
-    return path
 
 
 @pytest.fixture(scope="module")
@@ -56,15 +42,6 @@ def whole(assets: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, b
     report = run(str(assets / "long.mp4"), model=assets / "blobs.onnx", out=out, conf=0.4, threads=1)
     assert report.sources[0].accounting.decoded == FRAMES
     return results(out)
-
-
-def results(folder: Path) -> dict[str, bytes]:
-    """Every file of a run but those that tell of times and places."""
-    return {
-        str(path.relative_to(folder)): path.read_bytes()
-        for path in folder.rglob("*")
-        if path.is_file() and path.name not in {"report.html", "run.json"}
-    }
 
 
 @contextmanager

@@ -50,7 +50,7 @@ class Following:
             tracker.restore(state)
 
     def _followed(self, number: int, found: Detections, frame: Frame) -> Detections:
-        if found.of_frame.any():
+        if "of_frame" in found.data:
             return found
         followed = self._trackers[number].update(found, frame)
         if len(self._trackers) == 1 or followed.tracker_id is None:
