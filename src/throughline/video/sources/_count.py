@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     import av
+    from av.container import InputContainer
     from av.packet import Packet
 
 _HIDDEN_VP8 = 0x10
@@ -22,6 +23,12 @@ def shows(packet: Packet[av.VideoStream]) -> bool:
     if packet.size == 0 or packet.is_discard:
         return False
     return not (packet.stream.codec_context.name == "vp8" and not bytes(packet)[0] & _HIDDEN_VP8)
+
+
+def is_dated(media: InputContainer, stream: av.VideoStream) -> bool:
+    """Whether its packets say when they are shown; AVI knows only the order in which they are stored."""
+    context = stream.codec_context
+    return not (media.format.name == "avi" and context.name in ("h264", "hevc") and context.has_b_frames)
 
 
 class Count:

@@ -26,6 +26,8 @@ _FORMATS = (
     "mov,mp4,m4a,3gp,3g2,mj2",
 )  # fmt: skip
 _THREADS = 4
+_STRICT = ("hevc", "mjpeg")
+"""Decoders that give, for what is damaged, whatever happens to lie in memory; told to be strict, they give nothing."""
 
 
 def decoder_options() -> dict[str, str]:
@@ -68,7 +70,8 @@ def picture_stream(media: InputContainer, name: str, threads: int | None) -> av.
         raise InputError(f"{name}: its video is of a kind that cannot be decoded here", "convert it to H.264")
     if context.width or context.height:
         check_size(context.width, context.height, name)
-    context.options = {**context.options, **decoder_options()}
+    strict = {"err_detect": "explode"} if context.name in _STRICT else {}
+    context.options = {**context.options, **decoder_options(), **strict}
     context.thread_count = threads or min(_THREADS, os.cpu_count() or 1)
     context.thread_type = "AUTO"
     return stream

@@ -39,6 +39,7 @@ def _may_go_on(path: Path, program: int) -> bool:
 
 def _last_pictures(path: Path, behind: bytes) -> list[bytes]:
     """What is decoded from the last key picture on, with these bytes behind the very last."""
+    import av
     from av.packet import Packet
 
     held: list[Packet[Any]] = []
@@ -55,5 +56,9 @@ def _last_pictures(path: Path, behind: bytes) -> list[bytes]:
         last.pts, last.dts, last.time_base = held[-1].pts, held[-1].dts, held[-1].time_base
         given = []
         for one in (*held[:-1], last, None):
-            given += [bytes(plane) for picture in stream.codec_context.decode(one) for plane in picture.planes]
+            try:
+                pictures = stream.codec_context.decode(one)
+            except (av.error.FFmpegError, ValueError):
+                return [behind]  # not one that is whole, whatever is behind it
+            given += [bytes(plane) for picture in pictures for plane in picture.planes]
         return given

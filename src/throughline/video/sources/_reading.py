@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, final
 
 from throughline.contracts.errors import SourceFailed
 from throughline.contracts.runs import Gap
-from throughline.video.sources._count import Count, shows
+from throughline.video.sources._count import Count, is_dated, shows
 from throughline.video.sources._headers import check_size
 from throughline.video.sources._matroska import hangs_together
 from throughline.video.sources._media import reason_of
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 _MOST_ERRORS_IN_A_ROW = 16
 _BARE = {"mjpeg": b"\xff\xd8\xff", "h264": b"\1", "hevc": b"\1", "m4v": b"\1", "mpegvideo": b"\1", "vc1": b"\1"}
-"""Pictures without a container, and how such a file begins; they are also found within a file whose container is lost."""
+"""Pictures without a container, and how such a file begins: they are also found in one whose container is lost."""
 _JUMP = "the clock jumps"
 
 
@@ -53,10 +53,12 @@ class Reading:
     _stopped: bool = False
     _promised: bool = False
     _hidden: bool = False
+    _damaged: bool = False
 
     def __post_init__(self) -> None:
         self._zero = self.stream.start_time
         self._base = self.stream.time_base or Fraction(1, 90_000)
+        self._dated = is_dated(self.media, self.stream)
         self._step, self._waits = step_of(self.stream), Waits(self.media, self.stream)
 
     def begin_at(self, pts: int, number: int) -> None:
@@ -65,9 +67,9 @@ class Reading:
         self._from, self._count, self._packets = pts, Count(number), number
 
     @property
-    def flawless(self) -> bool:
-        """Whether nothing was wrong so far."""
-        return not self.gaps and not self._trouble
+    def damaged(self) -> bool:
+        """Whether a picture was lost or damaged so far: what a decoder gives from there on is partly its own."""
+        return self._damaged or bool(self._trouble)
 
     def stop(self) -> None:
         """The rest is not wanted: its absence is no loss."""
@@ -78,13 +80,14 @@ class Reading:
         for picture in self._decoded():
             if self._from is not None and (picture.pts is None or picture.pts < self._from):
                 continue
-            number = self._count.picture(picture.pts, picture.interlaced_frame)
+            pts = picture.pts if self._dated else None
+            number = self._count.picture(pts, picture.interlaced_frame)
             if self.first_number is None:
                 self.first_number = number
             if picture.is_corrupt:
                 self._trouble = self._trouble or "a picture is damaged"
                 continue
-            seconds = self._time_of(picture.pts, number)
+            seconds = self._time_of(pts, number)
             self._settle(seconds)
             self._seconds = seconds
             yield picture, number, seconds
@@ -146,7 +149,7 @@ class Reading:
             self._trouble = self._trouble or "its data is damaged"
         if shows(packet):
             self._promised = True
-            self._count.packet(packet.pts)
+            self._count.packet(packet.pts if self._dated else None)
         elif packet.is_discard:
             self._hidden = True
             if self._promised:
@@ -168,6 +171,7 @@ class Reading:
         before = 0.0 if self._seconds is None else min(self._seconds + self._waits.typical, seconds)
         lost, trouble, self._trouble = len(self._count.lost), self._trouble, ""
         if lost or trouble:
+            self._damaged = True
             what = f"{_frames(lost)} missing" if lost else "damaged"
             self._add(before, seconds, f"{what}: {trouble}" if trouble else what)
         if self._seconds is not None:
@@ -186,6 +190,7 @@ class Reading:
         ends = 0.0 if self._seconds is None else self._seconds + self._waits.typical
         last = max(ends, (self._declared_end() or 0.0) - float((self._zero or 0) * self._base))
         lost = len(self._count.lost)
+        self._damaged = self._damaged or lost > 0
         if short := self._falls_short():
             self._add(ends, last, short)
         elif lost and self._packets:
@@ -193,6 +198,7 @@ class Reading:
         elif self._trouble:
             self._add(ends, last, self._trouble)
         elif broken := self._breaks_off():
+            self._damaged = True
             self._add(ends, last, broken)
         elif not self.gaps and self._from is None and self._was_passed_over():
             self._add(0.0, 0.0 if self._zero else last, "a part of the file is damaged and was passed over")
@@ -234,7 +240,8 @@ class Reading:
     def _declared_end(self) -> float | None:
         if not self.media.duration:
             return None
-        begins = 0 if "matroska" in self.media.format.name else self.media.start_time or 0
+        ends_there = "matroska" in self.media.format.name or self.media.format.name == "flv"
+        begins = 0 if ends_there else self.media.start_time or 0
         return float((self.media.duration + begins) / 1e6)
 
     def _slack(self) -> float:

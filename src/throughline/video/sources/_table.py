@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import bisect
 import itertools
+from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 
-from throughline.video.sources._count import shows
+from throughline.video.sources._count import is_dated, shows
 from throughline.video.sources._matroska import hangs_together
 from throughline.video.sources._media import open_file, picture_stream
 from throughline.video.sources._waits import Waits
@@ -43,9 +44,9 @@ class Table:
         keys: list[int] = []
         with open_file(path) as media:
             stream = picture_stream(media, path.name, threads)
-            base, begins = stream.time_base, stream.start_time
+            base, begins, declared = stream.time_base, stream.start_time, stream.frames
             whole = "matroska" not in media.format.name or hangs_together(path)
-            if whole is False or (whole is None and begins):
+            if whole is False or (whole is None and begins) or not is_dated(media, stream):
                 return None
             waits = Waits(media, stream)
             try:
@@ -62,7 +63,7 @@ class Table:
             except (av.error.FFmpegError, OSError, ValueError, IndexError):
                 return None
         times.sort()
-        if not times or base is None or any(a == b for a, b in itertools.pairwise(times)):
+        if not times or len(times) < declared or base is None or any(a == b for a, b in itertools.pairwise(times)):
             return None
         seconds = (float(pts * base) for pts in times)
         if any(waits.jumps(before, now) for before, now in itertools.pairwise(seconds)) or waits.held():
@@ -78,8 +79,10 @@ class Table:
         wanted = max(number, self.number_at(seconds))
         if wanted < WORTH_SEEKING or wanted >= len(self.times):
             return None
-        at = bisect.bisect_right(self.keys, self.times[wanted]) - 1
-        if at < 1:
-            return None
-        pts = self.keys[at]
-        return Entry(pts, bisect.bisect_left(self.times, pts))
+        return next(self.entries(wanted), None)
+
+    def entries(self, number: int) -> Iterator[Entry]:
+        """Every key picture up to the one of this number, the last one first; not the very first of the file."""
+        due = self.times[min(number, len(self.times) - 1)]
+        for at in range(bisect.bisect_right(self.keys, due) - 1, 0, -1):
+            yield Entry(self.keys[at], bisect.bisect_left(self.times, self.keys[at]))

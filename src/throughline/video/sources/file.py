@@ -6,11 +6,13 @@ through a key picture only where the packets prove its number; a file that gives
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import itertools
+from collections import deque
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from fractions import Fraction
 from pathlib import Path
-from typing import Any, final
+from typing import TYPE_CHECKING, Any, final
 
 from throughline.contracts.errors import InputError, SourceFailed
 from throughline.contracts.frames import Frame
@@ -19,11 +21,18 @@ from throughline.contracts.streams import SourceInfo
 from throughline.plugins import Plugin
 from throughline.video.sources._media import accelerator, open_file, picture_stream
 from throughline.video.sources._mp4 import is_trimmed
-from throughline.video.sources._picture import decoded
+from throughline.video.sources._picture import decoded, to_rgb
 from throughline.video.sources._reading import Reading
 from throughline.video.sources._table import WORTH_SEEKING, Entry, Table
 from throughline.video.sources._turn import Turn
 from throughline.video.sources._window import Window
+
+if TYPE_CHECKING:
+    import av
+
+_HELD = 3
+_TRIES = 3
+"""So many key pictures before the damage are looked at for one that is whole."""
 
 
 @final
@@ -60,22 +69,34 @@ class FileSource:
         """The stretches that could not be had so far."""
         return tuple(self._gaps)
 
-    def frames(self, start: int = 0) -> Iterator[Frame]:
-        """Every frame from the one numbered ``start`` on."""
-        self._gaps = []
-        table = None
+    def frames(self, start: int = 0, gaps: Sequence[Gap] = ()) -> Iterator[Frame]:
+        """Every frame from the one numbered ``start`` on.
+
+        Where ``gaps`` says that something was missing before it, all is read from the beginning as it was then:
+        what a decoder makes of damage depends on what it saw.
+        """
+        table = entry = None
         if start >= WORTH_SEEKING or self._window.start > 0:
             table = Table.read(self._path, self._threads)
-        entry = None if table is None else table.entry(start, self._window.start)
-        if entry is not None:
+            entry = None if table is None or gaps else table.entry(start, self._window.start)
+        for fast in (entry, None) if entry else (None,):
             try:
-                for frame in self._read(start, table, entry, []):
+                for frame in self._read(start, table, fast, careful=False):
                     yield frame
                     start = frame.index + 1
                 return
-            except (_Flawed, SourceFailed):
-                pass  # what a decoder makes of damage depends on all that it saw before
-        yield from self._read(start, table, None, self._gaps)
+            except _Flawed as flawed:
+                whole = flawed.number
+                if whole > (0 if fast is None else fast.number):
+                    break
+        table = table or Table.read(self._path, self._threads)
+        entries = [] if table is None else itertools.islice(table.entries(whole), _TRIES)
+        for careful in (*entries, None):
+            try:
+                yield from self._read(start, table, careful, careful=True)
+                return
+            except _Flawed:  # raised before the first frame
+                continue
 
     def close(self) -> None:
         """A ``frames`` that is being read ends."""
@@ -100,37 +121,75 @@ class FileSource:
                 float(media.duration / 1e6) if media.duration else None,
             )
 
-    def _read(self, start: int, table: Table | None, entry: Entry | None, gaps: list[Gap]) -> Iterator[Frame]:
-        """From a key picture on, only as long as nothing is wrong; else from the beginning, whatever comes."""
+    def _read(self, start: int, table: Table | None, entry: Entry | None, careful: bool) -> Iterator[Frame]:
+        """What comes from a key picture on, or from the beginning.
+
+        Threads race where they mend damage, and what they make of it depends on all that they saw, even on
+        pictures that somebody still holds, whose memory is not free yet. So what is damaged is read carefully:
+        by one thread, from a key picture before it that is whole, and nobody holds what the decoder gave.
+        """
         name, window = self._path.name, self._window
+        self._gaps = gaps = list[Gap]()
         with open_file(self._path, self._hwaccel) as media:
-            stream = picture_stream(media, name, self._threads)
+            stream = picture_stream(media, name, 1 if careful else self._threads)
             reading = Reading(media, stream, name, self._path, gaps)
-            last = None
+            last, begun, whole = None, False, 0 if entry is None else entry.number
             if entry is not None:
                 reading.begin_at(entry.pts, entry.number)
             if window.max_frames is not None and not window.start:
                 last = window.max_frames
-            for picture, number, seconds in reading.pictures():
-                if self._closed:
-                    return
-                if entry is not None and not (reading.flawless and reading.first_number == entry.number):
-                    raise _Flawed
-                if seconds + 1e-6 < window.start:
-                    continue
-                if last is None and window.max_frames is not None:
-                    last = (table.number_at(window.start) if table else number) + window.max_frames
-                if seconds + 1e-6 >= window.end or (last is not None and number >= last):
-                    reading.stop()
-                    return
-                if number >= start:
-                    yield Frame(number, seconds, decoded(picture), name)
-            if entry is not None and not (reading.flawless and reading.first_number == entry.number):
-                raise _Flawed
+            try:
+                for picture, number, seconds in reading.pictures() if careful else _while_whole(reading):
+                    if self._closed:
+                        return
+                    if _flawed(reading, entry, careful, begun):
+                        raise _Flawed(whole)
+                    begun, whole = True, number + 1
+                    if seconds + 1e-6 < window.start:
+                        continue
+                    if last is None and window.max_frames is not None:
+                        last = (table.number_at(window.start) if table else number) + window.max_frames
+                    if seconds + 1e-6 >= window.end or (last is not None and number >= last):
+                        reading.stop()
+                        return
+                    if number >= start:
+                        yield Frame(number, seconds, to_rgb(picture) if careful else decoded(picture), name)
+            except SourceFailed:
+                if not careful or (entry is not None and not begun):
+                    raise _Flawed(whole) from None
+                raise
+            if _flawed(reading, entry, careful, begun):
+                raise _Flawed(whole)
+
+
+def _while_whole(reading: Reading) -> Iterator[tuple[av.VideoFrame, int, float]]:
+    """The pictures, as long as those that were begun after them are whole too: some threads say late what they met."""
+    held: deque[tuple[av.VideoFrame, int, float]] = deque()
+    for one in reading.pictures():
+        held.append(one)
+        if len(held) > _HELD and not reading.damaged:
+            yield held.popleft()
+        elif reading.damaged:
+            return
+    if not reading.damaged:
+        yield from held
+
+
+def _flawed(reading: Reading, entry: Entry | None, careful: bool, begun: bool) -> bool:
+    """Whether what comes now may not be what every reading of this file would give."""
+    if entry is not None and reading.first_number != entry.number:
+        return True
+    if careful:
+        return entry is not None and not begun and reading.damaged
+    return reading.damaged or (entry is not None and bool(reading.gaps))
 
 
 class _Flawed(Exception):
-    """Not everything was as the packets promised: only reading from the beginning gives what that gives."""
+    """It must be read in another way; what came before this number was whole."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(number)
+        self.number = number
 
 
 PLUGIN = Plugin(make=FileSource, summary="a video file", needs=("av",))
