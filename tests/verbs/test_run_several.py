@@ -131,7 +131,7 @@ def test_what_is_for_live_sources_is_refused_where_there_is_none(
 @contextmanager
 def senders(clip: Path, count: int) -> Iterator[list[str]]:
     """Addresses that each send half of a clip, and the rest only when every one of them is being read."""
-    together = threading.Barrier(count)
+    together, over = threading.Barrier(count), threading.Event()
     data = clip.read_bytes()
 
     class Sender(BaseHTTPRequestHandler):
@@ -143,6 +143,7 @@ def senders(clip: Path, count: int) -> Iterator[list[str]]:
             self.wfile.flush()
             together.wait(timeout=60)
             self.wfile.write(data[len(data) // 2 :])
+            over.wait(timeout=60)  # a camera does not hang up
 
         def log_message(self, *_: object) -> None:
             pass
@@ -153,6 +154,7 @@ def senders(clip: Path, count: int) -> Iterator[list[str]]:
     try:
         yield [f"http://127.0.0.1:{server.server_address[1]}/camera-{number}" for number in range(count)]
     finally:
+        over.set()
         server.shutdown()
         server.server_close()
         thread.join()
