@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 import shutil
 import threading
 from collections.abc import Iterator
@@ -227,6 +228,26 @@ def test_without_a_gpu_its_memory_is_not_zero_but_an_error(
     try:
         with pytest.raises(Unavailable, match="no NVIDIA GPU"):
             manager.get_vram_usage()
+    finally:
+        hardware.detect.cache_clear()
+
+
+def test_the_memory_of_the_gpu_that_is_asked_for(folder: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    driver = tmp_path / "nvidia-smi"
+    driver.write_text(
+        "#!/bin/sh\ncase $1 in *memory.used*) printf '0, 1, 9\n1, 512, 2048\n';; *) printf '0, A, 5, 9, 9.0\n';; esac\n"
+    )
+    driver.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    hardware.detect.cache_clear()
+    try:
+        for asked, device, used, total in (
+            ("auto", "gpu:0", 1, 9),
+            ("gpu", "gpu:0", 1, 9),
+            ("gpu:1", "gpu:1", 512, 2048),
+        ):
+            usage = ModelManager(folder, device=asked).get_vram_usage()
+            assert (usage.device, usage.used_mb, usage.total_mb, usage.models) == (device, used, total, {})
     finally:
         hardware.detect.cache_clear()
 
