@@ -28,8 +28,8 @@ class VideoProcessor:
 
     Args:
         path: a file, a folder or glob of images, the number of a camera, an address (``rtsp://...``).
-        hw_accel: ``"auto"`` or the name of a hardware decoder; an error where this machine has none. None
-            decodes on the CPU.
+        hw_accel: decode on hardware: ``"auto"`` where there is some for it, or by the hardware's name, which is
+            an error where this machine has none. None decodes on the CPU. ``info`` says what it came to.
     """
 
     def __init__(self, path: str | os.PathLike[str], hw_accel: str | None = None) -> None:
