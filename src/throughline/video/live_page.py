@@ -44,8 +44,10 @@ _SHORTEST: Final = 0.1
 _REST: Final = 4
 """And this many times as long as the last one took."""
 _STALE: Final = 2.0
-_GOODBYE: Final = 0.15
+_GOODBYE: Final = 0.2
 """Seconds that the end of a run waits for browsers to hear of it."""
+_LAST_WORDS: Final = 0.05
+"""And so long for what they asked before they heard it."""
 _HEADERS: Final = {
     "Cache-Control": "no-store",
     "X-Content-Type-Options": "nosniff",
@@ -86,7 +88,10 @@ class LivePage:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self.moments.sample(time.monotonic())  # how it ended is told whatever the other threads are at
         self._ended.set()
+        with self._changed:
+            self._changed.notify_all()
         self._server.leave(time.monotonic() + _GOODBYE)
         for thread in self._threads:
             thread.join(_GOODBYE)  # one that draws is not waited for
@@ -117,7 +122,7 @@ class LivePage:
     def told(self, after: int, chosen: int) -> tuple[int, bytes, bool]:
         """How things stand, once there is a sample after this one: its number, JSON, and whether it is the last."""
         with self._changed:
-            self._changed.wait_for(lambda: self._samples > after)
+            self._changed.wait_for(lambda: self._samples > after or self.closed)
             number, closed = self._samples, self.closed
         told = {**self.moments.told(time.monotonic(), chosen), "name": self.name, "ended": closed}
         return number, json.dumps(told, separators=(",", ":")).encode(), closed
@@ -136,15 +141,12 @@ class LivePage:
             return last
 
     def _sample(self) -> None:
-        while True:
-            closed = self._ended.wait(EVERY)
+        while not self._ended.wait(EVERY):
             now = time.monotonic()
             self.moments.sample(now)
             with self._changed:
                 self._samples += 1
                 self._changed.notify_all()
-            if closed:
-                return
             for place in self.moments.waiting(now, _STALE):
                 with contextlib.suppress(Exception):  # whoever asks for the picture is told why there is none
                     self.picture(place)
@@ -249,10 +251,13 @@ class _Server(ThreadingHTTPServer):
                 self._gone.notify_all()
 
     def leave(self, until: float) -> None:
-        """Take no one in any more; let those who listen hear the end, until then, and show everybody out."""
+        """Let those who listen hear the end, until then; take no one in any more, and show everybody out."""
+        with self._gone:
+            anyone = self._listening > 0
+            self._gone.wait_for(lambda: not self._listening, timeout=max(0.0, until - time.monotonic()))
+        time.sleep(_LAST_WORDS if anyone else 0)
         self.shutdown()
         with self._gone:
-            self._gone.wait_for(lambda: not self._listening, timeout=max(0.0, until - time.monotonic()))
             for connection in self._open:
                 with contextlib.suppress(OSError):
                     connection.shutdown(socket.SHUT_RDWR)
