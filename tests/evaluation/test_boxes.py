@@ -24,7 +24,9 @@ Frames = list[Detections]
 
 def boxes(chance: np.random.Generator, count: int, kinds: int, crowds: bool = False) -> Detections:
     corner = chance.uniform(0, 60, (count, 2))
-    xyxy = np.hstack((corner, corner + chance.uniform(4, 60, (count, 2))))
+    xyxy = np.hstack((corner, corner + chance.uniform(4, 60, (count, 2)))).round()
+    close = chance.random(count) < 0.4  # some crowd together: what is found fits several, some of them equally well
+    xyxy[close] = xyxy[chance.integers(0, count, close.sum())] + chance.integers(-1, 2, (close.sum(), 1)) * 2.0
     data = {"crowd": chance.random(count) < 0.2} if crowds else {}
     return Detections(
         xyxy.astype(np.float32),
@@ -96,7 +98,7 @@ def by_coco(
 
 
 @given(
-    st.integers(0, 2**32 - 1), st.integers(1, 6), st.integers(1, 3), st.booleans(), st.integers(1, 14),
+    st.integers(0, 2**32 - 1), st.integers(1, 6), st.integers(1, 3), st.booleans(), st.sampled_from([2, 6, 14]),
     st.sampled_from([3, 100]),
 )  # fmt: skip
 @settings(max_examples=150)
@@ -124,6 +126,19 @@ def test_the_made_up_frames_hold_what_is_hard() -> None:
     assert values.min() < 0.1 < np.median(values) < 0.4 < values.max()
     crowds = [real.data["crowd"].any() for seed in range(40) for real in made_up(seed, 4, 2, True, 10)[1] if real.data]
     assert 0.2 < np.mean(crowds) < 0.95
+
+
+@pytest.mark.parametrize("order", [[0, 1], [1, 0]])
+def test_of_two_true_boxes_that_fit_equally_well_the_later_is_taken(order: list[int]) -> None:
+    """So it is with pycocotools; here it decides whether the second box found finds anything."""
+    sides = np.float32([[0, 0, 10, 10], [4, 0, 14, 10]])[order]
+    truth = Detections(sides, np.ones(2, np.float32), np.zeros(2, np.int64), labels=LABELS)
+    found = Detections(
+        np.float32([[2, 0, 12, 10], [5, 0, 15, 10]]), np.float32([0.9, 0.8]), np.zeros(2, np.int64), labels=LABELS
+    )
+    scores = score_boxes([found], [truth])
+    assert scores.map50 == pytest.approx(by_coco([found], [truth], 100)[1], abs=1e-9)
+    assert (scores.map50 > 0.9) == (order == [1, 0])
 
 
 def test_a_perfect_result_scores_one_and_the_truth_may_be_anything_that_iterates() -> None:

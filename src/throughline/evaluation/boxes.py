@@ -123,28 +123,23 @@ def _matched(shared: npt.NDArray[np.float64], crowd: Flags) -> tuple[Flags, Flag
     """For each threshold and found box, whether it is right, and whether it is not to be counted.
 
     Boxes choose in their order: the true box that they overlap most and that is still free, a crowd
-    only where there is none.
+    only where there is none. What is free at which thresholds is a number with one bit for each.
     """
-    size = len(_THRESHOLDS), len(shared)
-    right, void = np.zeros(size, np.bool_), np.zeros(size, np.bool_)
-    near = shared >= _THRESHOLDS[0]
-    rows, columns = np.nonzero(near)
-    alone = (near.sum(axis=1)[rows] == 1) & (near.sum(axis=0)[columns] == 1)
-    over = shared[rows[alone], columns[alone]] >= _THRESHOLDS[:, None]
-    right[:, rows[alone]], void[:, rows[alone]] = over, over & crowd[columns[alone]]
-    taken = np.zeros((len(_THRESHOLDS), shared.shape[1]), np.bool_)
-    each = np.arange(len(_THRESHOLDS))
-    for row in np.unique(rows[~alone]):
-        rivals = columns[rows == row]
-        free = (shared[row, rivals] >= _THRESHOLDS[:, None]) & (crowd[rivals] | ~taken[:, rivals])
-        real = free & ~crowd[rivals]
-        open_to = np.where(real.any(axis=1, keepdims=True), real, free)
-        worth = np.where(open_to, shared[row, rivals], -1.0)[:, ::-1]  # of equals, the last
-        choice = rivals[::-1][worth.argmax(axis=1)]
-        made = free.any(axis=1)
-        right[:, row], void[:, row] = made, made & crowd[choice]
-        taken[each[made], choice[made]] = True
-    return right, void
+    rows, columns = np.nonzero(shared >= _THRESHOLDS[0])
+    overlap = shared[rows, columns]
+    order = np.lexsort((-columns, -overlap, crowd[columns], rows))  # of equals, the last
+    reached = (1 << np.searchsorted(_THRESHOLDS, overlap, side="right")) - 1
+    right, void, taken = [0] * len(shared), [0] * len(shared), [0] * len(crowd)
+    is_crowd = crowd.tolist()
+    for row, column, bits in zip(rows[order].tolist(), columns[order].tolist(), reached[order].tolist(), strict=True):
+        made = bits & ~right[row] & ~taken[column]
+        right[row] |= made
+        if is_crowd[column]:
+            void[row] |= made
+        else:
+            taken[column] |= made
+    each = np.arange(len(_THRESHOLDS))[:, None]
+    return np.array(right, np.int64) >> each & 1 > 0, np.array(void, np.int64) >> each & 1 > 0
 
 
 def _average_precision(right: Flags, objects: int) -> float:
