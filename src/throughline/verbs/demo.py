@@ -7,7 +7,7 @@ import shlex
 import shutil
 import sys
 from collections.abc import Mapping
-from contextlib import suppress
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -28,6 +28,7 @@ from throughline.testing.world import LABELS, Truth, World, write_video
 from throughline.verbs.run import run
 from throughline.video.halt import INTERRUPTED
 from throughline.video.journal import only_one
+from throughline.video.progress import Progress
 from throughline.video.sinks import SINKS, in_one_part
 
 _MARK = ".demo"
@@ -174,10 +175,14 @@ def _film(world: World, frames: int, out: Path) -> tuple[Path, Path]:
     """The street as a video file, and beside it what is really there, in the form of a run's results."""
     info = SourceInfo(f"street {world.seed}", world.width, world.height, Fraction(world.fps), declared=frames)
     note(f"filming {frames} frames of street {world.seed}, {world.width}x{world.height}")
-    with in_one_part(SINKS.make("jsonl", out / "truth", info=info, labels=LABELS)) as sink:
+    progress, objects = Progress("filming", frames), 0
+    with in_one_part(SINKS.make("jsonl", out / "truth", info=info, labels=LABELS)) as sink, closing(progress):
 
         def told(frame: Frame, truth: Truth) -> None:
+            nonlocal objects
+            objects += len(truth.detections)
             sink.write(frame, truth.detections)
+            progress.show(frame.index + 1, objects)
 
         clip = write_video(world, out / "clip" / "street.mp4", frames, watch=told)
     return clip, out / "truth" / "detections.jsonl"
