@@ -101,7 +101,9 @@ def test_a_function_of_ones_own_hears_every_frame_in_order(assets: Path, tmp_pat
         assert frame.image.shape == (48, 64, 3)
         heard.append((frame.index, len(found)))
 
-    report = run(str(assets / "short.mp4"), model=assets / "blobs.onnx", conf=0.4, out=tmp_path / "a", callback=hear)
+    report = run(
+        str(assets / "short.mp4"), model=assets / "blobs.onnx", conf=0.4, out=str(tmp_path / "a"), callback=hear
+    )
     assert [index for index, _ in heard] == list(range(40))
     assert sum(count for _, count in heard) == report.sources[0].detections
     help_text = subprocess.run([*CLI, "--help"], capture_output=True, text=True, check=True).stdout

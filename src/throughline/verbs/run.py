@@ -143,8 +143,8 @@ def run(
                 f"--resume goes on with a run exactly as it was begun; given too: {', '.join(given)}",
                 f"throughline run --resume {shlex.quote(str(resume))}",
             )
-        return _carried_out(Plan.read(resume), resume, None, None, bool(show), callback)
-    models = [model] if isinstance(model, str | Path) else list(model or ())
+        return _carried_out(Plan.read(Path(resume)), Path(resume), None, None, bool(show), callback)
+    models = [model] if isinstance(model, str | Path) else [*(model or ())]
     if not sources or not models:
         raise InputError(
             "nothing to run: " + ("no --model was given" if sources else "no source was given"),
@@ -159,7 +159,7 @@ def _carried_out(
     """Open everything, only then touch the run's folder, and work."""
     began, cpu = time.perf_counter(), time.process_time()
     with made_ready(plan) as ready, ExitStack() as held:
-        folder = resumed or new_folder(out, name)
+        folder = resumed or new_folder(None if out is None else Path(out), name)
         if resumed is None:
             ready.plan.write(folder)
         held.enter_context(only_one(folder))
