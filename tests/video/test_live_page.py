@@ -468,7 +468,9 @@ def test_in_a_browser_it_opens_moves_and_says_when_the_run_ends(tmp_path: Path, 
             tab.until(f"document.getElementById('name').textContent == {json.dumps(EVIL)}")
             assert tab.value("document.documentElement.scrollWidth") <= 390, "nothing sticks out on a phone"
             assert tab.complaints == []
-        tab.until("document.getElementById('state').textContent == 'ENDED'")
+            page.ended("second.mp4", "GAPS")
+        tab.until("document.getElementById('state').textContent == 'GAPS'")
+        assert "The run has ended" in tab.value("document.getElementById('says').textContent")
         assert tab.value("document.getElementById('picture').naturalWidth") == 64, "the last picture stays"
         assert [one for one in tab.complaints if "net::ERR_" not in one] == [], "it may just have asked for a picture"
         here = urlsplit(page.address)
