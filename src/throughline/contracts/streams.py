@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -15,7 +15,11 @@ from throughline.contracts.runs import Gap
 
 @dataclass(frozen=True, slots=True)
 class SourceInfo:
-    """What a source says of itself before it is read. Width and height are as displayed, rotation applied."""
+    """What a source says of itself before it is read. Width and height are as displayed, rotation applied.
+
+    ``decoder`` is what decodes it, such as "h264 on the CPU, 2 threads" or "h264 on cuda"; where hardware was
+    asked for and does not do it, that is said there.
+    """
 
     name: str
     width: int
@@ -24,6 +28,7 @@ class SourceInfo:
     declared: int | None = None
     duration: float | None = None
     live: bool = False
+    decoder: str = ""
 
 
 class Source(Protocol):
@@ -37,8 +42,12 @@ class Source(Protocol):
     def gaps(self) -> tuple[Gap, ...]:
         """The stretches that could not be had so far."""
 
-    def frames(self, start: int = 0) -> Iterator[Frame]:
-        """Every frame from the one numbered ``start`` on, exactly as if all before it had been read."""
+    def frames(self, start: int = 0, gaps: Sequence[Gap] = ()) -> Iterator[Frame]:
+        """Every frame from the one numbered ``start`` on, exactly as if all before it had been read.
+
+        ``gaps`` are those that were told when what comes before ``start`` was read: after damage, only who
+        reads all of it again comes to the same pictures.
+        """
 
     def close(self) -> None:
         """Give back what it holds; a ``frames`` that is being read ends."""

@@ -9,9 +9,9 @@ from __future__ import annotations
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any, final
 
@@ -19,6 +19,7 @@ from throughline.contracts.errors import InputError, SourceFailed, ThroughlineEr
 from throughline.contracts.frames import Frame
 from throughline.contracts.runs import Gap
 from throughline.contracts.streams import SourceInfo
+from throughline.video.sources._hardware import decoder_of
 from throughline.video.sources._headers import check_size
 from throughline.video.sources._media import picture_stream, reason_of
 from throughline.video.sources._picture import decoded
@@ -32,6 +33,10 @@ POLICIES = ("block", "latest", "drop-oldest")
 _DEPTH = 32
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.25, 30.0
 _STEP = 0.001
+_KNOW_WHERE_TO_BEGIN = ("h264",)
+"""Decoders that give nothing before it is whole; the others are not shown before their first key picture."""
+_WAITS_FOR_A_KEY = 6
+"""How many times the stall timeout may pass while data comes that gives no picture."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,21 +74,23 @@ class LiveSource:
         patience: Patience,
         window: Window,
         threads: int | None,
+        hwaccel: str | None = None,
     ) -> None:
         self._name, self._connect, self._patience = name, connect, patience
-        self._window, self._threads = window, threads
+        self._window, self._threads, self._hwaccel = window, threads, hwaccel
         self._gaps: list[Gap] = []
         self._changed = threading.Condition()
         self._kept: deque[Frame] = deque()
         self._ended = self._closed = False
         self._error: ThroughlineError | None = None
         self._thread: threading.Thread | None = None
-        self._number, self._began, self._last = 0, 0.0, -1.0
+        self._number, self._began, self._last, self._late = 0, 0.0, -1.0, 0
         media = connect(patience.stall_timeout)
         try:
             stream = picture_stream(media, name, threads)
             context, rate = stream.codec_context, stream.average_rate
-            self._info = SourceInfo(name, context.width, context.height, Fraction(rate) if rate else None, live=True)
+            fps, decoder = Fraction(rate) if rate else None, decoder_of(stream, None, hwaccel)
+            self._info = SourceInfo(name, context.width, context.height, fps, live=True, decoder=decoder)
         except BaseException:
             media.close()
             raise
@@ -91,7 +98,7 @@ class LiveSource:
 
     @property
     def info(self) -> SourceInfo:
-        """What it said when it was first opened; each frame has its own size."""
+        """What it said when it was first opened, and what decoded its latest picture; each frame has its own size."""
         return self._info
 
     @property
@@ -100,7 +107,13 @@ class LiveSource:
         with self._changed:
             return tuple(self._gaps)
 
-    def frames(self, start: int = 0) -> Iterator[Frame]:
+    @property
+    def late(self) -> int:
+        """How many frames came and were dropped, as the policy has it; each has a number that no frame bears."""
+        with self._changed:
+            return self._late
+
+    def frames(self, start: int = 0, gaps: Sequence[Gap] = ()) -> Iterator[Frame]:
         """The frames as they come. What was before cannot be had again: ``start`` is only the first number."""
         if self._thread is not None:
             raise InputError(f"{self._name}: a live source is read once", "open it again")
@@ -113,9 +126,8 @@ class LiveSource:
             while (frame := self._next()) is not None:
                 if frame.seconds >= self._window.end:
                     break
-                if frame.seconds >= self._window.start:
-                    given += 1
-                    yield frame
+                given += 1
+                yield frame
                 if given == self._window.max_frames:
                     break
         finally:
@@ -164,14 +176,18 @@ class LiveSource:
                     self._opened = self._connect(self._patience.stall_timeout)
                 stream = picture_stream(self._opened, self._name, self._threads)
                 away = self._last if reason and self._last >= 0 else None
-                for picture in self._pictures(self._opened, stream):
-                    self._keep(picture, away, reason)
+                for picture, came in self._pictures(self._opened, stream):
+                    if away is not None or self._last < 0:
+                        self._info = replace(self._info, decoder=decoder_of(stream, picture, self._hwaccel))
+                    self._keep(picture, came, away, reason)
                     tries, away = 0, None
                     if self._closed:
                         return
                 reason = "the stream ended"
             except (InputError, av.error.FFmpegError, OSError) as error:
                 reason = error.problem if isinstance(error, InputError) else reason_of(error)
+                if isinstance(error, av.error.ExitError):
+                    reason = f"nothing came for {self._patience.stall_timeout:g} s"
             self._drop()
             if tries == self._patience.reconnect:
                 raise SourceFailed(
@@ -182,30 +198,49 @@ class LiveSource:
             with self._changed:
                 self._changed.wait_for(lambda: self._closed, timeout=pause)
 
-    def _pictures(self, media: InputContainer, stream: av.VideoStream) -> Iterator[av.VideoFrame]:
+    def _pictures(self, media: InputContainer, stream: av.VideoStream) -> Iterator[tuple[av.VideoFrame, float]]:
+        """Each with the time at which the last data came that it needed."""
         import av
 
         lost: Exception | None = None
-        packets = media.demux(stream)
+        packets, heard, seen = media.demux(), time.monotonic(), time.monotonic()
+        begun = stream.codec_context.name in _KNOW_WHERE_TO_BEGIN
         while True:
             try:
                 packet = next(packets, None)
             except (av.error.FFmpegError, OSError) as error:
                 lost, packet = error, None
+            now = time.monotonic()
+            if packet is not None and packet.stream.index == stream.index:
+                heard = now
+            elif packet is not None:
+                if now - heard > self._patience.stall_timeout:  # sound alone is no sign of life
+                    raise TimeoutError("no picture came")
+                continue
             try:  # None asks for the pictures that the decoder still holds
                 pictures = stream.codec_context.decode(packet)
             except (av.error.InvalidDataError, av.error.EOFError):  # the next key picture mends it
                 pictures = []
-            yield from (picture for picture in pictures if not picture.is_corrupt)
+            for picture in pictures:
+                begun = begun or picture.key_frame
+                if begun and not picture.is_corrupt:
+                    seen = now
+                    yield picture, heard
             if packet is None:
                 break
+            if now - seen > _WAITS_FOR_A_KEY * self._patience.stall_timeout:
+                raise TimeoutError("what comes cannot be decoded")
         if lost is not None:
             raise lost
 
-    def _keep(self, picture: av.VideoFrame, away: float | None, reason: str) -> None:
+    def _keep(self, picture: av.VideoFrame, came: float, away: float | None, reason: str) -> None:
         check_size(picture.width, picture.height, self._name)
-        seconds = max(time.monotonic() - self._began, self._last + _STEP)
+        seconds = max(came - self._began, self._last + _STEP)
+        self._last = seconds
+        if self._window.start > seconds:
+            return
         frame = Frame(self._number, seconds, decoded(picture), self._name)
+        self._number += 1
         with self._changed:
             if away is not None:
                 self._gaps.append(Gap(round(away, 3), round(seconds, 3), reason))
@@ -215,9 +250,9 @@ class LiveSource:
             else:
                 while len(self._kept) >= depth:
                     self._kept.popleft()
+                    self._late += 1
             self._kept.append(frame)
             self._changed.notify_all()
-        self._number, self._last = self._number + 1, seconds
 
     def _drop(self) -> None:
         if self._opened is not None:

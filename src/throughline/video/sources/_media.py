@@ -11,7 +11,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from throughline.contracts.errors import InputError, Unavailable
+from throughline.contracts.errors import InputError
+from throughline.video.sources._hardware import opened_with
 from throughline.video.sources._headers import MOST_PIXELS, check_size
 
 if TYPE_CHECKING:
@@ -42,17 +43,21 @@ def open_file(path: Path, hwaccel: str | None = None) -> InputContainer:
         "protocol_whitelist": "file",
         "format_whitelist": ",".join(dict.fromkeys(",".join(_FORMATS).split(","))),
     }
-    media: InputContainer = open_media(str(path), options, accelerator(hwaccel), path.name)
+    media: InputContainer = open_media(str(path), options, hwaccel, path.name)
     return media
 
 
-def open_media(address: str, options: Mapping[str, str], device: HWAccel | None, name: str, **more: Any) -> Any:
+def open_media(address: str, options: Mapping[str, str], hwaccel: str | None, name: str, **more: Any) -> Any:
     """Open with these options; what cannot be opened is one clear error."""
     import av
 
     av.logging.set_level(None)  # damage is reported as gaps, once, not as the decoder's chatter
-    try:
+
+    def opened(device: HWAccel | None) -> Any:
         return av.open(address, options=dict(options), hwaccel=device, metadata_errors="replace", **more)
+
+    try:
+        return opened_with(hwaccel, opened)
     except (av.error.FFmpegError, OSError, ValueError, MemoryError) as error:
         raise InputError(
             f"{name}: this is no video that can be read ({reason_of(error)})",
@@ -75,21 +80,6 @@ def picture_stream(media: InputContainer, name: str, threads: int | None) -> av.
     context.thread_count = threads or min(_THREADS, os.cpu_count() or 1)
     context.thread_type = "AUTO"
     return stream
-
-
-def accelerator(name: str | None) -> HWAccel | None:
-    """The hardware decoder of this name ("auto": the first there is); None decodes on the CPU."""
-    if name in (None, "", "none"):
-        return None
-    from av.codec.hwaccel import HWAccel, hwdevices_available
-
-    present = [kind for kind in hwdevices_available() if name in ("auto", kind)]
-    for kind in present:
-        try:
-            return HWAccel(kind, allow_software_fallback=True)
-        except (OSError, ValueError, RuntimeError):
-            continue
-    raise Unavailable(f"hwaccel '{name}': this machine has no such decoder", "leave hwaccel out to decode on the CPU")
 
 
 def reason_of(error: BaseException) -> str:

@@ -19,7 +19,8 @@ from throughline.contracts.frames import Frame
 from throughline.contracts.runs import Gap
 from throughline.contracts.streams import SourceInfo
 from throughline.plugins import Plugin
-from throughline.video.sources._media import accelerator, open_file, picture_stream
+from throughline.video.sources._hardware import decoder_of
+from throughline.video.sources._media import open_file, picture_stream
 from throughline.video.sources._mp4 import is_trimmed
 from throughline.video.sources._picture import decoded, to_rgb
 from throughline.video.sources._reading import Reading
@@ -56,7 +57,6 @@ class FileSource:
         self._closed = False
         if not self._path.is_file():
             raise InputError(f"'{spec}' is no file", "give a video file")
-        accelerator(hwaccel)
         self._info = self._probe()
 
     @property
@@ -103,12 +103,12 @@ class FileSource:
         self._closed = True
 
     def _probe(self) -> SourceInfo:
-        with open_file(self._path) as media:
+        with open_file(self._path, self._hwaccel) as media:
             stream = picture_stream(media, self._path.name, self._threads)
-            context = stream.codec_context
-            turn = Turn()
+            context, first = stream.codec_context, None
             with suppress(Exception):  # the reading says what is wrong with it
-                turn = Turn.of(next(picture for packet in media.demux(stream) for picture in packet.decode()))
+                first = next(picture for packet in media.demux(stream) for picture in packet.decode())
+            turn = Turn() if first is None else Turn.of(first)
             width, height = turn.size(context.width, context.height)
             rate = stream.average_rate or stream.guessed_rate
             whole = self._window == Window() and not is_trimmed(self._path, stream.id)
@@ -119,6 +119,7 @@ class FileSource:
                 Fraction(rate) if rate else None,
                 (stream.frames or None) if whole else None,
                 float(media.duration / 1e6) if media.duration else None,
+                decoder=decoder_of(stream, first, self._hwaccel),
             )
 
     def _read(self, start: int, table: Table | None, entry: Entry | None, careful: bool) -> Iterator[Frame]:
@@ -126,11 +127,11 @@ class FileSource:
 
         Threads race where they mend damage, and what they make of it depends on all that they saw, even on
         pictures that somebody still holds, whose memory is not free yet. So what is damaged is read carefully:
-        by one thread, from a key picture before it that is whole, and nobody holds what the decoder gave.
+        by one thread of the CPU, from a key picture before it that is whole, and nobody holds what the decoder gave.
         """
         name, window = self._path.name, self._window
         self._gaps = gaps = list[Gap]()
-        with open_file(self._path, self._hwaccel) as media:
+        with open_file(self._path, None if careful else self._hwaccel) as media:
             stream = picture_stream(media, name, 1 if careful else self._threads)
             reading = Reading(media, stream, name, self._path, gaps)
             last, begun, whole = None, False, 0 if entry is None else entry.number

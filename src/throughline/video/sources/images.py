@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import glob
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from fractions import Fraction
 from pathlib import Path
 from typing import Any, cast, final
@@ -50,7 +50,13 @@ class ImagesSource:
         declared = len(self._paths) if whole else None
         rate = Fraction(_RATE)
         self._info = SourceInfo(
-            Path(spec).absolute().name or spec, width, height, rate, declared, len(self._paths) / _RATE
+            Path(spec).absolute().name or spec,
+            width,
+            height,
+            rate,
+            declared,
+            len(self._paths) / _RATE,
+            decoder="pictures on the CPU",
         )
 
     @property
@@ -63,8 +69,8 @@ class ImagesSource:
         """The pictures that could not be read so far."""
         return tuple(self._gaps)
 
-    def frames(self, start: int = 0) -> Iterator[Frame]:
-        """Every picture from number ``start`` on."""
+    def frames(self, start: int = 0, gaps: Sequence[Gap] = ()) -> Iterator[Frame]:
+        """Every picture from number ``start`` on; each stands for itself, whatever was missing before."""
         self._gaps = []
         first = next((n for n in range(len(self._paths)) if n / _RATE + 1e-6 >= self._window.start), len(self._paths))
         last = len(self._paths) if self._window.max_frames is None else first + self._window.max_frames

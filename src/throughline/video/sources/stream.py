@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from throughline.plugins import Plugin
 from throughline.video.sources._live import LiveSource, patience_of
-from throughline.video.sources._media import accelerator, decoder_options, open_media
+from throughline.video.sources._media import decoder_options, open_media
 from throughline.video.sources._window import Window
 
 if TYPE_CHECKING:
@@ -35,11 +35,11 @@ def make(
 
     def connect(timeout: float) -> InputContainer:
         media: InputContainer = open_media(
-            spec, {**decoder_options(), **network}, accelerator(hwaccel), name, timeout=(timeout, timeout)
+            spec, {**decoder_options(), **network}, hwaccel, name, timeout=(timeout, timeout)
         )
         return media
 
-    return LiveSource(name, connect, patience_of(options), Window.of(start, end, max_frames), threads)
+    return LiveSource(name, connect, patience_of(options), Window.of(start, end, max_frames), threads, hwaccel)
 
 
 PLUGIN = Plugin(make=make, summary="a network stream: rtsp, http, https, rtmp, udp, srt", needs=("av",))
