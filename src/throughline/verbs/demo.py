@@ -102,8 +102,8 @@ def demo(
         device: Where to run: auto, cpu, gpu or gpu:N.
         threads: CPU threads for the model; 0 is every core.
     """
-    if not 1 <= frames <= 1_000_000:
-        raise InputError(f"--frames {frames}: there must be something to show", "give 1 to 1,000,000")
+    if not 1 <= frames <= 100_000:
+        raise InputError(f"--frames {frames}: there must be something to show", "give 1 to 100,000")
     world = World(seed=seed, width=1280, height=768)
     _refuse_what_is_no_demo(out)
     _refuse_what_cannot_run({"backend": backend, "device": device, "threads": threads})
