@@ -16,7 +16,6 @@ import sys
 import threading
 import time
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
 from html import escape
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -26,19 +25,14 @@ from types import MappingProxyType
 from typing import Any, Final, Self, final
 from urllib.parse import parse_qsl
 
-import numpy as np
-
-from throughline.contracts.detections import Detections
 from throughline.contracts.errors import Unavailable
-from throughline.contracts.frames import Frame
-from throughline.contracts.masks import Crop, Masks
 from throughline.video.moments import EVERY, Moment, Moments
+from throughline.video.preview import Preview, preview
 
 _HOST: Final = "127.0.0.1"
 _OUR_NAMES: Final = r"(127\.0\.0\.1|localhost)(:[0-9]{1,5})?"
 """What a browser may call us: another name would be somebody's who made it lead here. A forwarded port may differ."""
 _CONNECTIONS: Final = 32
-_WIDEST: Final = 960
 _SHORTEST: Final = 0.1
 """Seconds between two drawings, at least."""
 _REST: Final = 4
@@ -70,7 +64,7 @@ class LivePage:
         self._ended = threading.Event()
         self._pen = threading.Lock()
         self._free_at = 0.0
-        self._pictures: dict[int, _Drawn] = {}
+        self._pictures: dict[int, Preview] = {}
 
     def __enter__(self) -> Self:
         try:
@@ -127,7 +121,7 @@ class LivePage:
         told = {**self.moments.told(time.monotonic(), chosen), "name": self.name, "ended": closed}
         return number, json.dumps(told, separators=(",", ":")).encode(), closed
 
-    def picture(self, place: int) -> _Drawn | None:
+    def picture(self, place: int) -> Preview | None:
         """The latest picture of a source, drawn now if there is a newer frame and it is time for another."""
         asked = time.monotonic()
         with self._pen:
@@ -136,7 +130,7 @@ class LivePage:
                 self._ended.wait(max(0.0, self._free_at - time.monotonic()))
                 if not self.closed and (taken := self.moments.picture(place)) is not None:
                     began = time.monotonic()
-                    last = self._pictures[place] = _drawn(*taken)
+                    last = self._pictures[place] = preview(*taken)
                     self._free_at = last.at + max(_SHORTEST, _REST * (last.at - began))
             return last
 
@@ -150,57 +144,6 @@ class LivePage:
             for place in self.moments.waiting(now, _STALE):
                 with contextlib.suppress(Exception):  # whoever asks for the picture is told why there is none
                     self.picture(place)
-
-
-class _Drawn:
-    """A frame with its detections, as a JPEG."""
-
-    def __init__(self, frame: Frame, jpeg: bytes) -> None:
-        self.index, self.seconds, self.jpeg, self.at = frame.index, frame.seconds, jpeg, time.monotonic()
-
-
-def _drawn(frame: Frame, found: Detections) -> _Drawn:
-    """Made small first, so that a large frame is never converted whole and its labels can be read."""
-    import cv2
-
-    from throughline.vision.drawing import annotate
-    from throughline.vision.scaling import scaled
-
-    height, width = frame.size
-    scale = min(1.0, _WIDEST / max(height, width, 1))
-    size = max(1, round(height * scale)), max(1, round(width * scale))
-    small = scaled(frame.picture, size)
-    image = (small >> 8).astype(np.uint8) if small.dtype == np.uint16 else small
-    picture = annotate(image, _shrunk(found, (height, width), size))
-    _, data = cv2.imencode(".jpg", cv2.cvtColor(picture, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, 80])
-    return _Drawn(frame, bytes(data.data))
-
-
-def _shrunk(found: Detections, frame: tuple[int, int], size: tuple[int, int]) -> Detections:
-    """The same detections in the pixels of the smaller picture."""
-    if frame == size:
-        return found
-    by = np.array([size[1] / frame[1], size[0] / frame[0]], np.float32)
-    data = dict(found.data)
-    if "keypoints" in data:
-        data["keypoints"] = np.concatenate([data["keypoints"][..., :2] * by, data["keypoints"][..., 2:]], axis=-1)
-    masks = found.masks and Masks(size, tuple(crop and _shrunk_crop(crop, frame, size) for crop in found.masks.crops))
-    return replace(found, xyxy=found.xyxy * np.tile(by, 2), masks=masks, data=data)
-
-
-def _shrunk_crop(crop: Crop, frame: tuple[int, int], size: tuple[int, int]) -> Crop:
-    (rows, top), (columns, left) = (
-        _kept(start, length, old, new)
-        for start, length, old, new in zip((crop.top, crop.left), crop.pixels.shape, frame, size, strict=True)
-    )
-    return Crop(top, left, crop.pixels[rows][:, columns])
-
-
-def _kept(start: int, length: int, old: int, new: int) -> tuple[Any, int]:
-    """Which of these lines, counted from ``start``, remain in fewer, and where the first of them comes to lie."""
-    lines = np.arange(new) * old // new
-    kept = np.flatnonzero((lines >= start) & (lines < start + length))
-    return lines[kept] - start, int(kept[0]) if len(kept) else 0
 
 
 @final
