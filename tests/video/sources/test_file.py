@@ -3,6 +3,7 @@ from __future__ import annotations
 from fractions import Fraction
 from pathlib import Path
 
+import av
 import clips
 import numpy as np
 import pytest
@@ -159,3 +160,35 @@ def test_an_absurd_size_is_refused_before_it_is_allocated(tmp_path: Path) -> Non
     path = clips.write(tmp_path / "wide.mkv", [image], "ffv1", pix_fmt="yuv420p")
     with pytest.raises(InputError, match="20000x32"):
         FileSource(str(path))
+
+
+def changing(path: Path, codec: str, sizes: list[tuple[int, int]], each: int = 12) -> Path:
+    """One stream whose pictures change their size on the way; each part begins with a key picture."""
+    with av.open(str(path), "w") as media:
+        stream = media.add_stream(codec, rate=clips.RATE)
+        stream.width, stream.height, stream.pix_fmt = *sizes[0], "yuv420p"
+        for part, (width, height) in enumerate(sizes):
+            encoder = av.CodecContext.create(codec, "w")
+            encoder.width, encoder.height, encoder.pix_fmt = width, height, "yuv420p"
+            encoder.time_base, encoder.options = Fraction(1, clips.RATE), {"bf": "0"}
+            packets = []
+            for number, image in enumerate(clips.street(each)):
+                picture = av.VideoFrame.from_ndarray(image, format="rgb24").reformat(width, height, "yuv420p")
+                picture.pts, picture.time_base = part * each + number, Fraction(1, clips.RATE)
+                packets += encoder.encode(picture)
+            for packet in packets + encoder.encode(None):
+                packet.stream = stream
+                media.mux(packet)
+    return path
+
+
+@pytest.mark.parametrize("name", ["changes.ts", "changes.mkv"])
+@pytest.mark.parametrize("threads", [1, 2])
+def test_every_frame_has_its_own_size_where_the_size_changes(tmp_path: Path, name: str, threads: int) -> None:
+    sizes = [(160, 96), (320, 192), (96, 160)]
+    source = FileSource(str(changing(tmp_path / name, "libx264", sizes)), threads=threads)
+    frames = list(source.frames())
+    assert [frame.index for frame in frames] == list(range(36))
+    assert [frame.size[::-1] for frame in frames] == [size for size in sizes for _ in range(12)]
+    assert all(frame.image.shape[:2] == frame.size for frame in frames)
+    assert source.gaps == ()
