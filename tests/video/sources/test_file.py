@@ -140,6 +140,19 @@ def test_an_end_that_is_missing_is_a_gap(tmp_path: Path) -> None:
     assert source.gaps[-1].end == pytest.approx(36 / clips.RATE, abs=0.01)
 
 
+def test_what_is_missing_after_the_window_is_no_gap(tmp_path: Path) -> None:
+    path = clips.write_kind(tmp_path, "h264.mkv")
+    data = path.read_bytes()
+    path.write_bytes(data[: len(data) * 2 // 3])
+    source = FileSource(str(path))
+    given = len(list(source.frames()))
+    assert source.gaps
+    for count in range(given - 5, given):
+        source = FileSource(str(path), max_frames=count)
+        assert len(list(source.frames())) == count
+        assert source.gaps == ()
+
+
 def test_what_is_no_video_is_one_clear_error(tmp_path: Path) -> None:
     for name, data in {
         "empty.mp4": b"",

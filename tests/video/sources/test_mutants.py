@@ -6,7 +6,7 @@ import clips
 import damage
 import pytest
 
-COUNT, EACH = 24, 24
+COUNT, EACH = 24, 20
 
 
 @pytest.mark.parametrize("kind", clips.KINDS)

@@ -54,6 +54,7 @@ def test_a_whole_clip_is_not_trimmed_and_nonsense_does_not_harm(tmp_path: Path) 
     good = path.read_bytes()
     assert not is_trimmed(path, 1)
     assert not is_trimmed(path, 7)
-    for data in (b"", good[:-200], b"\0\0\0\1moov" + good, b"\0\0\0\x18moov\0\0\0\x10mvhd" + bytes(8)):
+    huge = b"\0\0\0\1free" + b"\xff" * 8 + good
+    for data in (b"", good[:-200], b"\0\0\0\1moov" + good, b"\0\0\0\x18moov\0\0\0\x10mvhd" + bytes(8), huge):
         path.write_bytes(data)
         assert not is_trimmed(path, 1)

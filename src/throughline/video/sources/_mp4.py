@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-_MOST_INDEX, _MOST_SAMPLES = 2**28, 5 * 10**7
+_MOST_INDEX, _MOST_SAMPLES, _MOST_BOXES = 2**28, 10**7, 10_000
 _USUAL_CLOCKS = {11988, 23976, *range(1, 121)}
 _Boxes = Iterator[tuple[bytes, bytes]]
 
@@ -22,19 +22,19 @@ _Boxes = Iterator[tuple[bytes, bytes]]
 def is_trimmed(path: Path, track: int) -> bool:
     """Whether this track's edit list hides pictures, and can be believed."""
     try:
-        return _hides_and_agrees(_movie(path), track)
-    except (struct.error, ValueError, KeyError, IndexError, StopIteration, OSError):
+        return _hides_and_agrees(_movie(path), track, min(_MOST_SAMPLES, path.stat().st_size))
+    except (struct.error, ValueError, KeyError, IndexError, OverflowError, StopIteration, OSError):
         return False
 
 
-def _hides_and_agrees(movie: bytes, wanted: int) -> bool:
+def _hides_and_agrees(movie: bytes, wanted: int, most: int) -> bool:
     scale, length = _length_of(next(data for name, data in _inside(movie) if name == b"mvhd"))
     tracks = [dict(_deep(data)) for name, data in _inside(movie) if name == b"trak"]
     found = next(one for one in tracks if one[b"hdlr"][8:12] == b"vide" and _track(one)[0] == wanted)
     edits = list(_edits(found[b"elst"]))
     shown = [(at, lasts) for lasts, at in edits if at >= 0]
     ticks, media = _length_of(found[b"mdhd"])
-    starts, step = _samples(found)
+    starts, step = _samples(found, most)
     begins = min(at for at, _ in shown)
     ends = max(at + lasts / scale * ticks for at, lasts in shown)
     first, last = float(starts.min()), float(starts.max())
@@ -50,7 +50,8 @@ def _hides_and_agrees(movie: bytes, wanted: int) -> bool:
 def _movie(path: Path) -> bytes:
     """The box that describes everything."""
     with path.open("rb") as file:
-        while len(head := file.read(16)) >= 8:
+        for _ in range(_MOST_BOXES):
+            head = file.read(16)
             size, name = struct.unpack_from(">I4s", head)
             header = 16 if size == 1 else 8
             size = int(struct.unpack_from(">Q", head, 8)[0]) if size == 1 else size
@@ -107,9 +108,11 @@ def _edits(table: bytes) -> Iterator[tuple[int, int]]:
         yield lasts, at
 
 
-def _samples(boxes: dict[bytes, bytes]) -> tuple[npt.NDArray[Any], float]:
+def _samples(boxes: dict[bytes, bytes], most: int) -> tuple[npt.NDArray[Any], float]:
     """When each picture begins on the media's clock, and how long one typically lasts."""
     stored = int(struct.unpack_from(">I", boxes[b"stsz"], 8)[0])
+    if not 0 < stored <= most:
+        raise ValueError("it cannot hold so many pictures")
     lasts = _runs(boxes[b"stts"], ">u4", stored)
     starts = np.cumsum(lasts) - lasts
     if b"ctts" in boxes:
@@ -121,6 +124,6 @@ def _runs(table: bytes, kind: str, stored: int) -> npt.NDArray[Any]:
     entries = int(struct.unpack_from(">I", table, 4)[0])
     counts = np.frombuffer(table, ">u4", 2 * entries, 8)[::2].astype(np.int64)
     values = np.frombuffer(table, kind, 2 * entries, 8)[1::2].astype(np.int64)
-    if counts.sum() != stored or not 0 < stored <= _MOST_SAMPLES:
+    if counts.sum() != stored:
         raise ValueError("its tables disagree about how many pictures there are")
     return np.repeat(values, counts)

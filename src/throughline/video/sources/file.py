@@ -152,6 +152,7 @@ class FileSource:
                         last = (table.number_at(window.start) if table else number) + window.max_frames
                     if seconds + 1e-6 >= window.end or (last is not None and number >= last):
                         reading.stop()
+                        gaps[:] = [gap for gap in gaps if gap.start < seconds]
                         return
                     if number >= start:
                         yield Frame(number, seconds, to_rgb(picture) if careful else decoded(picture), name)
