@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from throughline import hardware, settings
-from throughline.contracts.errors import SettingsError
+from throughline.contracts.errors import InputError, SettingsError
 from throughline.settings import Config
 
 values = st.fixed_dictionaries(
@@ -101,9 +101,9 @@ def test_a_wrong_file_says_where_and_what(tmp_path: Path, name: str, text: str, 
 
 
 def test_a_failed_save_leaves_nothing_behind(tmp_path: Path) -> None:
-    with pytest.raises(SettingsError, match=r"\.toml or \.json"):
+    with pytest.raises(InputError, match=r"\.toml or \.json"):
         Config().save(tmp_path / "settings.yaml")
-    with pytest.raises(SettingsError, match="cannot write"):
+    with pytest.raises(InputError, match="cannot write"):
         Config().save(tmp_path / "absent" / "settings.toml")
     assert not list(tmp_path.rglob("*settings*"))
 

@@ -20,6 +20,7 @@ from typing import Any, Self, cast
 
 from throughline import hardware
 from throughline.contracts.errors import SettingsError, nearest
+from throughline.files import whole_file
 
 _PROFILES = Path(__file__).with_name("profiles")
 _PREFIX = "THROUGHLINE_"
@@ -85,13 +86,8 @@ class Config:
             text = tomli_w.dumps(values)
         else:
             raise SettingsError(f"{file}: settings are kept as TOML or JSON", "end the name in .toml or .json")
-        fresh = file.with_name(f".{file.name}.{os.getpid()}")
-        try:
-            fresh.write_text(text, "utf-8")
-            fresh.replace(file)
-        except OSError as error:
-            fresh.unlink(missing_ok=True)
-            raise SettingsError(f"{file}: cannot write: {error.strerror}", "choose a folder you can write to") from None
+        with whole_file(file) as draft:
+            draft.write_text(text, "utf-8")
 
     def validate(self) -> Self:
         """Check every value, and return the same Config; raises SettingsError at the first that is wrong."""

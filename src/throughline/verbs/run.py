@@ -219,6 +219,10 @@ def _summary(plan: Plan, folder: Path, outcomes: Sequence[Outcome], report: RunR
             {"file": Path(model.path).name, "sha256": model.sha256, "ran on": ran_on}
             for model, ran_on in zip(plan.models, report.backend.split("; "), strict=True)
         ),
-        settings={name: str(value) for name, value in asked.items() if value is not None},
+        settings={
+            name: ", ".join(value) if isinstance(value, tuple) else str(value)
+            for name, value in asked.items()
+            if value is not None
+        },
         footer=f"throughline {plan.version}",
     )

@@ -72,10 +72,12 @@ class Ready:
         def work(number: int) -> Outcome:
             spec, source = self.sources[number]
             try:
-                return self._job_of(spec, source, folder / names[number], halt, watching, callback)
+                outcome = self._job_of(spec, source, folder / names[number], halt, watching, callback)
             except BaseException:
                 halt.request()
                 raise
+            watching.ended(names[number], outcome.said)
+            return outcome
 
         with ThreadPoolExecutor(max(1, at_once), "throughline-job") as pool:
             numbers = sorted(range(len(lives)), key=lambda number: not lives[number])
@@ -114,14 +116,12 @@ class Ready:
             lanes=1 if info.live else min(session.lanes for session in self.sessions),
             stride=plan.vid_stride,
             halt=halt,
-            watch=watching.of(info.name, min(filter(None, (info.declared, plan.max_frames)), default=None)),
+            watch=watching.of(folder.name, min(filter(None, (info.declared, plan.max_frames)), default=None)),
         )
         try:
-            outcome = job.run()
+            return job.run()
         finally:
-            watching.close(info.name)
-        watching.ended(info.name, outcome.said)
-        return outcome
+            watching.close()
 
 
 @contextmanager
@@ -259,12 +259,13 @@ class _Watching:
                 if self._progress is not None:
                     self._progress.show(frames, found)
             if self._page is not None:
-                self._page.show(moment)
+                expected = dataclasses.replace(moment.accounting, declared=total)
+                self._page.show(dataclasses.replace(moment, source=name, accounting=expected))
 
         return hear
 
-    def close(self, name: str) -> None:
-        """This job is over: leave the terminal's line to whoever writes next."""
+    def close(self) -> None:
+        """A job is over: leave the terminal's line to whoever writes next."""
         with self._lock:
             if self._progress is not None:
                 self._progress.close()

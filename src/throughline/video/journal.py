@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, Self, final
 
 from throughline.contracts.errors import InputError
+from throughline.files import to_disk
 
 _LINE = b'{"sha256":"%s","entry":%s}\n'
 _DIGEST = slice(11, 75)
@@ -80,7 +81,7 @@ class Journal:
             self.last = entries[-1] if len(entries) > 1 else None
         else:
             self.append(identity)
-            sync_folder(self.path.parent)
+            to_disk(self.path.parent)
 
 
 @contextlib.contextmanager
@@ -97,20 +98,11 @@ def only_one(folder: Path) -> Iterator[None]:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise InputError(
-                f"{folder}: another process is working on this run", "wait for it to end, or give another --name"
+                f"{folder}: another process is working on this run", "wait for it to end, or use another folder"
             ) from None
         except OSError as error:
             raise InputError(f"{folder}: cannot be locked: {error.strerror}", "use a folder on a local disk") from None
         yield
-
-
-def sync_folder(folder: Path) -> None:
-    """Make the names of a folder's files last as long as the files."""
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 def _whole_lines(file: BinaryIO, path: Path) -> tuple[list[dict[str, Any]], bytes, int]:

@@ -11,7 +11,6 @@ import glob
 import hashlib
 import itertools
 import json
-import os
 import re
 import shlex
 from collections.abc import Iterable
@@ -20,7 +19,7 @@ from pathlib import Path
 from typing import Any, final
 
 from throughline.contracts.errors import InputError
-from throughline.video.journal import sync_folder
+from throughline.files import whole_file
 
 _FILE = "run.json"
 _MIB = 2**20
@@ -85,19 +84,8 @@ class Plan:
 
     def write(self, folder: Path) -> None:
         """Begin a run: put the plan into its folder, for good."""
-        path = folder / _FILE
-        fresh = path.with_suffix(".fresh")
-        try:
-            with fresh.open("w", encoding="utf-8") as file:
-                json.dump(dataclasses.asdict(self), file, indent=2)
-                file.flush()
-                os.fsync(file.fileno())
-            fresh.replace(path)
-            sync_folder(folder)
-        except OSError as error:
-            raise InputError(
-                f"{path}: cannot write: {error.strerror}", "choose a folder with room that you can write to"
-            ) from None
+        with whole_file(folder / _FILE) as draft:
+            draft.write_text(json.dumps(dataclasses.asdict(self), indent=2), "utf-8")
 
     @classmethod
     def read(cls, folder: Path) -> Plan:
