@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -38,7 +39,7 @@ def stored(image: np.ndarray, layout: str) -> Any:
 @pytest.mark.parametrize("layout", PLANAR)
 @pytest.mark.parametrize("size", [(240, 320), (241, 319), (720, 1280)])
 def test_scaling_the_planes_is_scaling_the_picture(layout: str, size: tuple[int, int]) -> None:
-    picture = decoded(stored(street(*size), layout))
+    picture = decoded(stored(street(*size), layout), Turn())
     assert isinstance(picture, Planes)
     assert isinstance(picture, Picture)
     assert picture.size == size
@@ -54,8 +55,7 @@ def test_scaling_the_planes_is_scaling_the_picture(layout: str, size: tuple[int,
 
 @pytest.mark.parametrize("turn", TURNS)
 def test_every_way_to_lie_comes_upright(turn: Turn) -> None:
-    picture = Planes(stored(street(120, 200), "yuv444p"))
-    picture._turn = turn
+    picture = Planes(stored(street(120, 200), "yuv444p"), turn)
     whole = picture.rgb()
     assert whole.shape[:2] == picture.size
     small = picture.scaled((picture.size[0] // 2, picture.size[1] // 2))
@@ -66,7 +66,7 @@ def test_every_way_to_lie_comes_upright(turn: Turn) -> None:
 
 @pytest.mark.parametrize("layout", PLANAR)
 def test_colours_at_places_are_the_pictures(layout: str) -> None:
-    frame = Frame(0, 0.0, decoded(stored(street(242, 322), layout)), "x")
+    frame = Frame(0, 0.0, decoded(stored(street(242, 322), layout), Turn()), "x")
     rows, columns = np.mgrid[5:200:13, 7:300:11]
     differing = np.abs(frame.colours(rows, columns).astype(int) - frame.image[rows, columns].astype(int))
     assert differing.mean() < 1.5
@@ -74,7 +74,7 @@ def test_colours_at_places_are_the_pictures(layout: str) -> None:
 
 @pytest.mark.parametrize("layout", ["rgb24", "gray", "nv12", "yuv410p", "pal8", "bgra"])
 def test_other_layouts_are_converted(layout: str) -> None:
-    picture = decoded(stored(street(120, 160), layout) if layout != "pal8" else stored(street(120, 160), "rgb8"))
+    picture = decoded(stored(street(120, 160), layout if layout != "pal8" else "rgb8"), Turn())
     assert isinstance(picture, np.ndarray)
     assert picture.shape == (120, 160, 3)
 
@@ -82,7 +82,7 @@ def test_other_layouts_are_converted(layout: str) -> None:
 def test_white_is_white_and_black_is_black() -> None:
     for layout in PLANAR:
         for shade in (0, 255):
-            picture = decoded(stored(np.full((64, 64, 3), shade, np.uint8), layout))
+            picture = decoded(stored(np.full((64, 64, 3), shade, np.uint8), layout), Turn())
             assert isinstance(picture, Planes)
             small = picture.scaled((16, 16))
             share = small / np.iinfo(small.dtype).max
@@ -100,3 +100,27 @@ def test_a_frame_is_converted_once_and_only_when_read(tmp_path: Path) -> None:
     assert "image" not in vars(frame)
     assert frame.image is frame.image
     assert frame.image.shape == (96, 160, 3)
+
+
+def test_pictures_go_when_nobody_holds_them(tmp_path: Path) -> None:
+    image = street(96, 160)
+    with av.open(str(tmp_path / "clip.mp4"), "w") as media:
+        stream = media.add_stream("libx264", rate=Fraction(25), options={"g": "5"})
+        stream.width, stream.height, stream.pix_fmt = 160, 96, "yuv420p"
+        stream.set_display_rotation(90)
+        for index in range(60):
+            for packet in stream.encode(stored(np.roll(image, index, axis=1), "yuv420p")):
+                media.mux(packet)
+        for packet in stream.encode():
+            media.mux(packet)
+    gc.collect()
+    gc.disable()
+    places = set()
+    try:
+        for frame in FileSource(str(tmp_path / "clip.mp4")).frames():
+            assert frame.size == (160, 96)
+            assert isinstance(frame.picture, Planes)
+            places.add(frame.picture._planes()[0].ctypes.data)
+    finally:
+        gc.enable()
+    assert len(places) < 30, "the decoder's memory is used again and again"

@@ -23,6 +23,7 @@ from throughline.video.sources._hardware import decoder_of
 from throughline.video.sources._headers import check_size
 from throughline.video.sources._media import picture_stream, reason_of
 from throughline.video.sources._picture import decoded
+from throughline.video.sources._turn import Turns
 from throughline.video.sources._window import Window
 
 if TYPE_CHECKING:
@@ -85,6 +86,7 @@ class LiveSource:
         self._error: ThroughlineError | None = None
         self._thread: threading.Thread | None = None
         self._number, self._began, self._last, self._late = 0, 0.0, -1.0, 0
+        self._turns = Turns()
         media = connect(patience.stall_timeout)
         try:
             stream = picture_stream(media, name, threads)
@@ -239,7 +241,7 @@ class LiveSource:
         self._last = seconds
         if self._window.start > seconds:
             return
-        frame = Frame(self._number, seconds, decoded(picture), self._name)
+        frame = Frame(self._number, seconds, decoded(picture, self._turns.of(picture)), self._name)
         self._number += 1
         with self._changed:
             if away is not None:

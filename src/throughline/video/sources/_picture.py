@@ -38,19 +38,19 @@ _BITS: Final = {
 """The layouts whose three planes can be scaled one by one; every other is converted first."""
 
 
-def decoded(picture: av.VideoFrame) -> npt.NDArray[np.uint8] | Planes:
+def decoded(picture: av.VideoFrame, turn: Turn) -> npt.NDArray[np.uint8] | Planes:
     """The picture of a frame: by its planes where they can be read, else converted here and now."""
     if picture.format.name in _BITS and picture.colorspace != _RGB_SPACE:
-        return Planes(picture)
-    return to_rgb(picture)
+        return Planes(picture, turn)
+    return to_rgb(picture, turn)
 
 
 @final
 class Planes:
     """A ``contracts.frames.Picture`` that keeps what the decoder gave: brightness and two planes of colour."""
 
-    def __init__(self, picture: av.VideoFrame) -> None:
-        self._picture, self._turn = picture, Turn.of(picture)
+    def __init__(self, picture: av.VideoFrame, turn: Turn) -> None:
+        self._picture, self._turn = picture, turn
 
     @property
     def size(self) -> tuple[int, int]:
@@ -63,22 +63,23 @@ class Planes:
         return to_rgb(self._picture, self._turn)
 
     def scaled(self, size: tuple[int, int]) -> npt.NDArray[Any]:
-        """Each plane at this size, and only then made RGB."""
+        """Each plane at this size, and only then made RGB. Colours have no fine texture that could turn into noise."""
         import cv2
 
-        stored = self._turn.stored(size)
-        merged = cv2.merge([scaled(plane, stored) for plane in self._planes()])
+        height, width = self._turn.stored(size)
+        light, *colours = self._planes()
+        merged = cv2.merge([scaled(light, (height, width)), *(cv2.resize(one, (width, height)) for one in colours)])
         return self._turn.apply(cv2.transform(merged, self._to_rgb(merged.dtype)))
 
     def colours(self, rows: npt.NDArray[np.intp], columns: npt.NDArray[np.intp]) -> npt.NDArray[np.uint8]:
         """RGB at these places."""
         rows, columns = self._turn.places(rows, columns, self.size)
-        planes = self._planes()
-        height, width = planes[0].shape
-        values = [plane[rows * plane.shape[0] // height, columns * plane.shape[1] // width] for plane in planes]
-        matrix = self._to_rgb(planes[0].dtype).astype(np.float32)
+        light, *others = self._planes()
+        down, across = rows * others[0].shape[0] // light.shape[0], columns * others[0].shape[1] // light.shape[1]
+        values = [light[rows, columns], *(plane[down, across] for plane in others)]
+        matrix = self._to_rgb(light.dtype).astype(np.float32)
         mixed = np.stack(values, axis=-1).astype(np.float32) @ matrix[:, :3].T + matrix[:, 3]
-        most = np.iinfo(planes[0].dtype).max
+        most = np.iinfo(light.dtype).max
         eight_bits: npt.NDArray[np.uint8] = (np.clip(np.rint(mixed), 0, most) * (255 / most)).astype(np.uint8)
         return eight_bits
 
@@ -101,7 +102,7 @@ class Planes:
         return most * np.column_stack([mixing, shift])
 
 
-def to_rgb(picture: av.VideoFrame, turn: Turn | None = None) -> npt.NDArray[np.uint8]:
+def to_rgb(picture: av.VideoFrame, turn: Turn) -> npt.NDArray[np.uint8]:
     """Height x width x 3, RGB; the array is its own and stays when the decoder goes on."""
     image: Any
     if picture.format.is_rgb or picture.format.name.startswith("gray") or picture.colorspace == _RGB_SPACE:
@@ -114,7 +115,7 @@ def to_rgb(picture: av.VideoFrame, turn: Turn | None = None) -> npt.NDArray[np.u
             src_color_range="JPEG" if is_full(picture) else "MPEG",
             dst_color_range="JPEG",
         ).to_ndarray()
-    return (turn or Turn.of(picture)).apply(image)
+    return turn.apply(image)
 
 
 def matrix_of(picture: av.VideoFrame) -> str:

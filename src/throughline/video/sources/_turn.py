@@ -23,7 +23,7 @@ class Turn:
 
     @classmethod
     def of(cls, picture: av.VideoFrame) -> Turn:
-        """As the frame's display matrix says: x' = ax + cy, y' = bx + dy."""
+        """As the frame's display matrix says: x' = ax + cy, y' = bx + dy. For a whole stream: see ``Turns``."""
         data: Any = picture.side_data.get("DISPLAYMATRIX")
         if data is None:
             return cls()
@@ -57,3 +57,23 @@ class Turn:
         rows = size[0] - 1 - rows if self.upended else rows
         columns = size[1] - 1 - columns if self.mirrored else columns
         return (columns, rows) if self.transposed else (rows, columns)
+
+
+@final
+class Turns:
+    """How the pictures of one stream lie: the matrix is read for the first, and where the angle changes.
+
+    Reading it ties a picture to itself, and such a knot is only undone when Python looks for
+    knots: read for each picture, whole seconds of video would stay in memory.
+    """
+
+    def __init__(self) -> None:
+        self._angle: int | None = None
+        self._turn = Turn()
+
+    def of(self, picture: av.VideoFrame) -> Turn:
+        """How this picture lies."""
+        angle = picture.rotation
+        if angle != self._angle:
+            self._angle, self._turn = angle, Turn.of(picture)
+        return self._turn

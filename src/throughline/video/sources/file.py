@@ -25,7 +25,7 @@ from throughline.video.sources._mp4 import is_trimmed
 from throughline.video.sources._picture import decoded, to_rgb
 from throughline.video.sources._reading import Reading
 from throughline.video.sources._table import WORTH_SEEKING, Entry, Table
-from throughline.video.sources._turn import Turn
+from throughline.video.sources._turn import Turn, Turns
 from throughline.video.sources._window import Window
 
 if TYPE_CHECKING:
@@ -133,7 +133,7 @@ class FileSource:
         self._gaps = gaps = list[Gap]()
         with open_file(self._path, None if careful else self._hwaccel) as media:
             stream = picture_stream(media, name, 1 if careful else self._threads)
-            reading = Reading(media, stream, name, self._path, gaps)
+            reading, turns = Reading(media, stream, name, self._path, gaps), Turns()
             last, begun, whole = None, False, 0 if entry is None else entry.number
             if entry is not None:
                 reading.begin_at(entry.pts, entry.number)
@@ -155,7 +155,12 @@ class FileSource:
                         gaps[:] = [gap for gap in gaps if gap.start < seconds]
                         return
                     if number >= start:
-                        yield Frame(number, seconds, to_rgb(picture) if careful else decoded(picture), name)
+                        yield Frame(
+                            number,
+                            seconds,
+                            to_rgb(picture, turns.of(picture)) if careful else decoded(picture, turns.of(picture)),
+                            name,
+                        )
             except SourceFailed:
                 if not careful or (entry is not None and not begun):
                     raise _Flawed(whole) from None
