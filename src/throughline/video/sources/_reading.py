@@ -226,6 +226,10 @@ class Reading:
             return ""
         if self.path.stat().st_size % 188:
             return "it ends within a packet"
+        with self.path.open("rb") as file:
+            begins, _ = file.read(1), file.seek(-188, 2)
+            if begins == b"G" != file.read(1):
+                return "its end is no packet"
         return "it ends within a picture" if ends_within_a_picture(self.path, self.stream.id) else ""
 
     def _was_passed_over(self) -> bool:
