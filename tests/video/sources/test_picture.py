@@ -55,7 +55,7 @@ def test_scaling_the_planes_is_scaling_the_picture(layout: str, size: tuple[int,
 
 @pytest.mark.parametrize("turn", TURNS)
 def test_every_way_to_lie_comes_upright(turn: Turn) -> None:
-    picture = Planes(stored(street(120, 200), "yuv444p"), turn)
+    picture = Planes.of(stored(street(120, 200), "yuv444p"), turn)
     whole = picture.rgb()
     assert whole.shape[:2] == picture.size
     small = picture.scaled((picture.size[0] // 2, picture.size[1] // 2))
@@ -120,7 +120,7 @@ def test_pictures_go_when_nobody_holds_them(tmp_path: Path) -> None:
         for frame in FileSource(str(tmp_path / "clip.mp4")).frames():
             assert frame.size == (160, 96)
             assert isinstance(frame.picture, Planes)
-            places.add(frame.picture._planes()[0].ctypes.data)
+            places.add(frame.picture.planes[0].ctypes.data)
     finally:
         gc.enable()
     assert len(places) < 30, "the decoder's memory is used again and again"

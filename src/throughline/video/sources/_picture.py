@@ -6,6 +6,8 @@ not stretched, because boxes are measured in the pixels that a decoder gives.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, final
 
 import numpy as np
@@ -41,40 +43,65 @@ _BITS: Final = {
 def decoded(picture: av.VideoFrame, turn: Turn) -> npt.NDArray[np.uint8] | Planes:
     """The picture of a frame: by its planes where they can be read, else converted here and now."""
     if picture.format.name in _BITS and picture.colorspace != _RGB_SPACE:
-        return Planes(picture, turn)
+        return Planes.of(picture, turn)
     return to_rgb(picture, turn)
 
 
 @final
+@dataclass(slots=True)
 class Planes:
-    """A ``contracts.frames.Picture`` that keeps what the decoder gave: brightness and two planes of colour."""
+    """A ``contracts.frames.Picture`` that keeps what the decoder gave: brightness and two planes of colour.
 
-    def __init__(self, picture: av.VideoFrame, turn: Turn) -> None:
-        self._picture, self._turn = picture, turn
+    Attributes:
+        layout: FFmpeg's name for how they lie.
+        planes: brightness first; views of memory that is somebody else's.
+        matrix: how colours were made from RGB, as swscale names it.
+        full: whether black is 0, as computers have it, and not 16, as television has it.
+        turn: how the picture lies.
+        picture: the decoder's own, where the planes are views of it.
+    """
+
+    layout: str
+    planes: tuple[npt.NDArray[Any], ...]
+    matrix: str
+    full: bool
+    turn: Turn
+    picture: av.VideoFrame | None = None
+
+    @classmethod
+    def of(cls, picture: av.VideoFrame, turn: Turn) -> Planes:
+        """As the decoder gave it."""
+        layout = picture.format.name
+        return cls(layout, tuple(_views(picture, layout)), matrix_of(picture), is_full(picture), turn, picture)
 
     @property
     def size(self) -> tuple[int, int]:
         """Height and width, upright."""
-        width, height = self._turn.size(self._picture.width, self._picture.height)
+        height, width = self.planes[0].shape
+        width, height = self.turn.size(width, height)
         return height, width
+
+    def keep(self) -> None:
+        """Copy what is somebody else's memory, and let go of that."""
+        self.planes, self.picture = tuple(plane.copy() for plane in self.planes), None
 
     def rgb(self) -> npt.NDArray[np.uint8]:
         """All of it."""
-        return to_rgb(self._picture, self._turn)
+        return self.turn.apply(_converted(self.picture or self._rebuilt(), self.matrix, self.full))
 
     def scaled(self, size: tuple[int, int]) -> npt.NDArray[Any]:
         """Each plane at this size, and only then made RGB. Colours have no fine texture that could turn into noise."""
         import cv2
 
-        height, width = self._turn.stored(size)
-        light, *colours = self._planes()
+        height, width = self.turn.stored(size)
+        light, *colours = self.planes
         merged = cv2.merge([scaled(light, (height, width)), *(cv2.resize(one, (width, height)) for one in colours)])
-        return self._turn.apply(cv2.transform(merged, self._to_rgb(merged.dtype)))
+        return self.turn.apply(cv2.transform(merged, self._to_rgb(merged.dtype)))
 
     def colours(self, rows: npt.NDArray[np.intp], columns: npt.NDArray[np.intp]) -> npt.NDArray[np.uint8]:
         """RGB at these places."""
-        rows, columns = self._turn.places(rows, columns, self.size)
-        light, *others = self._planes()
+        rows, columns = self.turn.places(rows, columns, self.size)
+        light, *others = self.planes
         down, across = rows * others[0].shape[0] // light.shape[0], columns * others[0].shape[1] // light.shape[1]
         values = [light[rows, columns], *(plane[down, across] for plane in others)]
         matrix = self._to_rgb(light.dtype).astype(np.float32)
@@ -83,19 +110,22 @@ class Planes:
         eight_bits: npt.NDArray[np.uint8] = (np.clip(np.rint(mixed), 0, most) * (255 / most)).astype(np.uint8)
         return eight_bits
 
-    def _planes(self) -> list[npt.NDArray[Any]]:
-        """The three planes, as views of the decoder's memory."""
-        kind = np.dtype(np.uint8 if _BITS[self._picture.format.name] == 8 else "<u2")
-        whole = ((plane, np.frombuffer(memoryview(plane), kind)) for plane in self._picture.planes)
-        return [values.reshape(plane.height, -1)[:, : plane.width] for plane, values in whole]
+    def _rebuilt(self) -> av.VideoFrame:
+        import av
+
+        planes = self.planes
+        height, width = planes[0].shape
+        picture = av.VideoFrame(width, height, self.layout)
+        for room, plane in zip(_views(picture, self.layout), planes, strict=True):
+            room[:] = plane
+        return picture
 
     def _to_rgb(self, kind: np.dtype[Any]) -> npt.NDArray[np.float64]:
         """What takes stored brightness and colours to RGB over the whole range of ``kind``: 3 x 4."""
-        bits = _BITS[self._picture.format.name]
-        red, blue = _WEIGHTS[matrix_of(self._picture)]
+        bits = _BITS[self.layout]
+        red, blue = _WEIGHTS[self.matrix]
         green, unit, most = 1 - red - blue, 2.0 ** (bits - 8), float(np.iinfo(kind).max)
-        full = is_full(self._picture)
-        black, light, colour = (0.0, 2.0**bits - 1, 2.0**bits - 1) if full else (16 * unit, 219 * unit, 224 * unit)
+        black, light, colour = (0.0, 2.0**bits - 1, 2.0**bits - 1) if self.full else (16 * unit, 219 * unit, 224 * unit)
         u, v = 2 * (1 - blue) / colour, 2 * (1 - red) / colour
         mixing = np.array([[1 / light, 0, v], [1 / light, -u * blue / green, -v * red / green], [1 / light, u, 0]])
         shift = -mixing @ [black, 128 * unit, 128 * unit]
@@ -104,18 +134,41 @@ class Planes:
 
 def to_rgb(picture: av.VideoFrame, turn: Turn) -> npt.NDArray[np.uint8]:
     """Height x width x 3, RGB; the array is its own and stays when the decoder goes on."""
-    image: Any
     if picture.format.is_rgb or picture.format.name.startswith("gray") or picture.colorspace == _RGB_SPACE:
-        image = picture.reformat(format="rgb24").to_ndarray()
-    else:
-        image = picture.reformat(
-            format="rgb24",
-            src_colorspace=matrix_of(picture),
-            dst_colorspace="DEFAULT",
-            src_color_range="JPEG" if is_full(picture) else "MPEG",
-            dst_color_range="JPEG",
-        ).to_ndarray()
-    return turn.apply(image)
+        image: Any = picture.reformat(format="rgb24").to_ndarray()
+        return turn.apply(image)
+    return turn.apply(_converted(picture, matrix_of(picture), is_full(picture)))
+
+
+def shapes_of(layout: str, height: int, width: int) -> tuple[tuple[int, int], ...]:
+    """Rows and columns of each plane of a picture of this layout and size."""
+    down, across = layout.startswith(("yuv420", "yuvj420")), not layout.startswith(("yuv444", "yuvj444"))
+    colours = -(-height // (1 + down)), -(-width // (1 + across))
+    return (height, width), colours, colours
+
+
+def kind_of_numbers(layout: str) -> np.dtype[Any]:
+    """What the numbers of a layout's planes are."""
+    return np.dtype(np.uint8 if _BITS[layout] == 8 else "<u2")
+
+
+def _views(picture: av.VideoFrame, layout: str) -> Iterator[npt.NDArray[Any]]:
+    """The three planes where they are: this memory stays as long as somebody holds a view of it."""
+    for plane in picture.planes:
+        values = np.frombuffer(memoryview(plane), kind_of_numbers(layout))
+        yield values.reshape(plane.height, -1)[:, : plane.width]
+
+
+def _converted(picture: av.VideoFrame, matrix: str, full: bool) -> npt.NDArray[np.uint8]:
+    """To RGB over the whole range."""
+    image: Any = picture.reformat(
+        format="rgb24",
+        src_colorspace=matrix,
+        dst_colorspace="DEFAULT",
+        src_color_range="JPEG" if full else "MPEG",
+        dst_color_range="JPEG",
+    ).to_ndarray()
+    return image
 
 
 def matrix_of(picture: av.VideoFrame) -> str:
