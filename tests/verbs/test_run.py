@@ -76,7 +76,7 @@ def test_a_run_says_what_became_of_every_source_and_keeps_them_apart(assets: Pat
     assert [one.ending for one in report.sources] == [Ending.COMPLETE] * 2
     assert all(str(one.accounting) == "40 decoded = 20 inferred + 20 dropped (20 stride)" for one in report.sources)
     first, second = (Path("runs/run") / name / "detections.jsonl" for name in ("short.mp4", "short.mp4-2"))
-    assert first.read_bytes() == second.read_bytes()
+    assert first.read_text() == second.read_text().replace("short.mp4-2", "short.mp4")
     rows = [json.loads(line) for line in first.read_text().splitlines()]
     assert [row["index"] for row in rows] == list(range(0, 40, 2))
     assert sum(len(row["detections"]) for row in rows) == report.sources[0].detections > 20

@@ -9,7 +9,7 @@ import json
 import os
 import signal
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -79,7 +79,7 @@ class Blobs:
         self.gaps: tuple[Gap, ...] = ()
         self.count, self.fails_at, self.lost, self.closed = count, fails_at, lost, False
 
-    def frames(self, start: int = 0) -> Iterator[Frame]:
+    def frames(self, start: int = 0, gaps: Sequence[Gap] = ()) -> Iterator[Frame]:
         for index in range(self.count):
             if self.closed:
                 return
@@ -175,7 +175,7 @@ def job(folder: Path, session: Session, source: Blobs, **changes: Any) -> Job:
     settings: dict[str, Any] = {
         "make_tracker": Nearest, "make_sinks": lambda: [Lines(folder)], "batch": 4, "part": 10, "stride": 2
     }  # fmt: skip
-    return Job(source, folder, changes.pop("detectors", {"blobs": detector}), **{**settings, **changes})
+    return Job(source, "blobs", folder, changes.pop("detectors", {"blobs": detector}), **{**settings, **changes})
 
 
 def dies_at(line: int) -> Callable[[], int]:

@@ -6,7 +6,7 @@ import random
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -207,7 +207,7 @@ def test_a_source_that_lives_and_waits_does_not_keep_a_failed_run_waiting(tmp_pa
             super().__init__(12, live=True)
             self.let_go = threading.Event()
 
-        def frames(self, start: int = 0) -> Iterator[Frame]:
+        def frames(self, start: int = 0, gaps: Sequence[Gap] = ()) -> Iterator[Frame]:
             yield from super().frames(start)
             self.let_go.wait()
 
@@ -228,7 +228,7 @@ def test_what_a_live_source_dropped_is_counted(tmp_path: Path, session: Session)
     class Hurried(Blobs):
         """Drops two of every five frames, which have their numbers all the same."""
 
-        def frames(self, start: int = 0) -> Iterator[Frame]:
+        def frames(self, start: int = 0, gaps: Sequence[Gap] = ()) -> Iterator[Frame]:
             return (frame for frame in super().frames(start) if frame.index % 5 < 3)
 
     outcome = job(tmp_path, session, Hurried(50, live=True), stride=2).run()
@@ -243,7 +243,7 @@ def test_a_live_run_that_was_killed_keeps_what_it_had_and_does_not_pretend_to_go
     with pytest.raises(InputError, match="the disk is full"):
         job(tmp_path, session, Blobs(75, live=True), make_sinks=lambda: [Dies(tmp_path, "before", 2)]).run()
     source = Blobs(75, live=True)
-    source.frames = lambda start=0: pytest.fail("a live source cannot be gone back to")  # type: ignore[method-assign]
+    source.frames = lambda start=0, gaps=(): pytest.fail("a live source cannot be gone back to")  # type: ignore[method-assign]
     outcome = job(tmp_path, session, source).run()
     assert outcome.ending is Ending.GAPS
     assert "cannot be gone back to" in outcome.why
@@ -277,7 +277,9 @@ def test_a_fault_anywhere_stops_everything_is_raised_once_and_the_run_goes_on(
     changes: dict[str, Any] = {}
     if stage == "frames":
         source = Blobs(75)
-        source.frames = lambda start=0: (frame if frame.index < 30 else 1 // 0 for frame in Blobs(75).frames(start))
+        source.frames = lambda start=0, gaps=(): (
+            frame if frame.index < 30 else 1 // 0 for frame in Blobs(75).frames(start)
+        )
         changes["source"] = source
     elif stage in ("fill", "predict", "read"):
         changes["detectors"] = {"blobs": Wrong(work.detectors["blobs"], stage)}

@@ -30,6 +30,14 @@ class SourceInfo:
     live: bool = False
     decoder: str = ""
 
+    def __str__(self) -> str:
+        said = (
+            f"{self.width}x{self.height}" if self.width and self.height else "",
+            f"{float(self.fps):g} frames per second" if self.fps else "",
+            self.decoder,
+        )
+        return ", ".join(filter(None, said))
+
 
 class Source(Protocol):
     """Frames in order. What cannot be read becomes a gap; what cannot go on raises SourceFailed."""

@@ -53,6 +53,7 @@ class RunReport:
                         ("run", str(self.folder)),
                         ("wrote", "\n".join(written[:20] + [f"and {len(written) - 20} more"] * (len(written) > 20))),
                         ("report", str(self.report or "")),
+                        ("read", "\n".join(dict.fromkeys(one.about for one in self.sources if one.about))),
                         ("ran on", self.backend),
                         ("speed", f"{self.frames_per_second:.1f} frames per second, {self.seconds:.1f} s in all"),
                         ("cost", f"{self.cpu_ms:.1f} ms of processor time a frame"),
@@ -210,7 +211,7 @@ def _summary(plan: Plan, folder: Path, outcomes: Sequence[Outcome], report: RunR
     return RunSummary(
         name=folder.name,
         sources=tuple(
-            SourceSummary(one.source, folder / name, one.ending, one.accounting, one.reason)
+            SourceSummary(one.source, folder / name, one.ending, one.accounting, one.reason, one.about)
             for one, name in zip(outcomes, names, strict=True)
         ),
         seconds=report.seconds,

@@ -72,7 +72,7 @@ class Ready:
         def work(number: int) -> Outcome:
             spec, source = self.sources[number]
             try:
-                outcome = self._job_of(spec, source, folder / names[number], halt, watching, callback)
+                outcome = self._outcome(spec, source, folder / names[number], halt, watching, callback)
             except BaseException:
                 halt.request()
                 raise
@@ -91,7 +91,7 @@ class Ready:
     def _on_cpu(self) -> bool:
         return all(session.device == "cpu" for session in self.sessions)
 
-    def _job_of(
+    def _outcome(
         self,
         spec: str,
         source: Source | ThroughlineError,
@@ -101,12 +101,13 @@ class Ready:
         callback: Callback | None,
     ) -> Outcome:
         if isinstance(source, ThroughlineError):
-            return Outcome(spec, Ending.FAILED, Accounting(0, 0), 0, source.problem, (), 0, 0.0, ())
+            return Outcome(folder.name, "", Ending.FAILED, Accounting(0, 0), 0, source.problem, (), 0, 0.0, ())
         if halt.requested:
-            return Outcome(spec, None, Accounting(0, 0), 0, "", (), 0, 0.0, ())
-        plan, info = self.plan, source.info
+            return Outcome(folder.name, "", None, Accounting(0, 0), 0, "", (), 0, 0.0, ())
+        plan, info = self.plan, dataclasses.replace(source.info, name=folder.name)
         job = Job(
             source,
+            folder.name,
             folder,
             _detectors(plan, self.sessions, (info.height, info.width)),
             make_tracker=None if plan.tracker == NO_TRACKER else lambda: cast(Tracker, TRACKERS.make(plan.tracker)),

@@ -11,7 +11,7 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, final
 
@@ -42,6 +42,7 @@ class Outcome:
 
     Attributes:
         source: its name.
+        about: what it is, and what decoded it.
         ending: how it ended; None when it was interrupted and can go on.
         accounting: what became of its frames.
         detections: how many objects were found, all frames together.
@@ -53,6 +54,7 @@ class Outcome:
     """
 
     source: str
+    about: str
     ending: Ending | None
     accounting: Accounting
     detections: int
@@ -82,6 +84,7 @@ class Job:
 
     Attributes:
         source: where the frames come from.
+        name: what it is called in the results.
         folder: where the results and the journal go.
         detectors: what looks at the frames, by name; several see the same ones.
         make_tracker: makes what follows the objects; None leaves them without identities.
@@ -95,6 +98,7 @@ class Job:
     """
 
     source: Source
+    name: str
     folder: Path
     detectors: Mapping[str, Detector]
     make_tracker: Callable[[], Tracker] | None
@@ -135,7 +139,8 @@ class Job:
                 else:
                     _abort(sinks)
         return Outcome(
-            self.source.info.name,
+            self.name,
+            str(self.source.info),
             ledger.ending,
             ledger.accounting(self.source.info.declared),
             ledger.detections,
@@ -248,11 +253,12 @@ class _Work:
         decoded, late, due = self._ledger.decoded, self._ledger.late, self._ledger.next
         reason = ""
         try:
-            for frame in source.frames(self._ledger.next):
+            for frame in source.frames(self._ledger.next, before):
                 missed = frame.index - due if self._info.live else 0  # what its policy dropped has a number too
                 decoded, late, due = decoded + 1 + missed, late + missed, frame.index + 1
                 if frame.index % self._job.stride == 0:
-                    yield _Seen(frame, decoded, late, _joined(before, source.gaps))
+                    named = frame if frame.source == self._job.name else replace(frame, source=self._job.name)
+                    yield _Seen(named, decoded, late, _joined(before, source.gaps))
                 if self._info.live and self._job.halt.requested:
                     break
         except SourceFailed as error:
@@ -288,7 +294,7 @@ class _Work:
             self._commit()
         self._job.watch(
             Moment(
-                self._info.name,
+                self._job.name,
                 self._ledger.accounting(self._info.declared),
                 self._ledger.detections,
                 self._times(),
@@ -316,7 +322,7 @@ class _Work:
     def _end(self) -> None:
         ledger = self._ledger
         if self._tail is None:
-            raise InputError(f"{self._info.name}: its frames ended without a word", "report this fault of ours")
+            raise InputError(f"{self._job.name}: its frames ended without a word", "report this fault of ours")
         ledger.decoded, ledger.late, ledger.gaps, ledger.reason = self._tail
         if not ledger.decoded and not ledger.reason:
             ledger.reason = "it gave no frame"
