@@ -237,3 +237,26 @@ def test_nobody_there_is_an_error() -> None:
         open_sources(["/dev/video999"])
     with pytest.raises(InputError, match="policy 'some'"):
         Patience(policy="some")
+
+
+def test_a_file_at_an_address_is_read_once_in_its_own_time(tmp_path: Path, senders: list[Sender]) -> None:
+    path = clips.write(tmp_path / "whole.mkv", clips.street(40))
+    senders.append(Sender([path.read_bytes()] * 3))
+    [source] = open_sources([senders[0].address])
+    [here] = open_sources([str(path)])
+    there = [(frame.index, pytest.approx(frame.seconds, abs=2e-3)) for frame in here.frames()]
+    assert [(frame.index, frame.seconds) for frame in source.frames()] == there
+    assert len(there) == 40
+    assert source.gaps == ()
+
+
+def test_a_file_at_an_address_that_is_lost_is_no_whole_one(tmp_path: Path, senders: list[Sender]) -> None:
+    path = clips.write(tmp_path / "whole.mkv", clips.street(40))
+    senders.append(Sender([path.read_bytes(), path.read_bytes()[: path.stat().st_size // 2]]))
+    [source] = open_sources([senders[0].address])
+    assert len(list(source.frames())) == 40
+    [source] = open_sources([senders[0].address])
+    frames = source.frames()
+    assert next(frames).index == 0
+    with pytest.raises(SourceFailed, match=r"lost after 0\.\d s of 1\.6"):
+        list(frames)

@@ -1,7 +1,8 @@
 """Frames of something that does not wait: read on a thread, kept or dropped by a named policy, opened again when lost.
 
 What is lost in between is a gap. Time goes on through it, by the wall clock from the
-first frame; numbers count the frames that came, dropped ones too.
+first frame; numbers count the frames that came, dropped ones too. A sender that says how
+long it will send has an end, and its own time: it is read once, and its frames are waited for.
 """
 
 from __future__ import annotations
@@ -34,6 +35,8 @@ POLICIES = ("block", "latest", "drop-oldest")
 _DEPTH = 32
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.25, 30.0
 _STEP = 0.001
+_GOODBYE = 1.0
+_SLACK = 0.5
 _KNOW_WHERE_TO_BEGIN = ("h264",)
 """Decoders that give nothing before it is whole; the others are not shown before their first key picture."""
 _WAITS_FOR_A_KEY = 6
@@ -46,16 +49,17 @@ class Patience:
 
     Attributes:
         policy: what a full queue does: ``block`` the sender, keep the ``latest`` frame alone, or ``drop-oldest``.
+            When not given: ``block`` where the sender has an end that it told, else ``drop-oldest``.
         reconnect: how many times in a row to try again before it has failed.
         stall_timeout: seconds without data after which the sender counts as lost.
     """
 
-    policy: str = "drop-oldest"
+    policy: str | None = None
     reconnect: int = 8
     stall_timeout: float = 10.0
 
     def __post_init__(self) -> None:
-        if self.policy not in POLICIES:
+        if self.policy not in (*POLICIES, None):
             raise InputError(f"policy '{self.policy}' is not known", f"use one of: {', '.join(POLICIES)}")
         if self.reconnect < 0 or not 0 < self.stall_timeout < 86_400:
             raise InputError(
@@ -97,6 +101,8 @@ class LiveSource:
             media.close()
             raise
         self._opened: InputContainer | None = media
+        self._ends = (media.duration or 0) / 1e6
+        self._policy = patience.policy or ("block" if self._ends else "drop-oldest")
 
     @property
     def info(self) -> SourceInfo:
@@ -146,7 +152,7 @@ class LiveSource:
         if thread is None:
             self._drop()
         elif thread is not threading.current_thread():
-            thread.join(timeout=self._patience.stall_timeout + 1)
+            thread.join(timeout=_GOODBYE)  # one that waits for a silent sender ends by itself, at the stall timeout
 
     def _next(self) -> Frame | None:
         with self._changed:
@@ -181,7 +187,7 @@ class LiveSource:
                 for picture, came in self._pictures(self._opened, stream):
                     if away is not None or self._last < 0:
                         self._info = replace(self._info, decoder=decoder_of(stream, picture, self._hwaccel))
-                    self._keep(picture, came, away, reason)
+                    self._keep(picture, came, self._own_time(picture, stream), away, reason)
                     tries, away = 0, None
                     if self._closed:
                         return
@@ -191,6 +197,13 @@ class LiveSource:
                 if isinstance(error, av.error.ExitError):
                     reason = f"nothing came for {self._patience.stall_timeout:g} s"
             self._drop()
+            if self._closed or (self._ends and self._last > self._ends - _SLACK):
+                return
+            if self._ends:  # tried again, it would begin again
+                raise SourceFailed(
+                    f"{self._name}: lost after {max(0.0, self._last):.1f} s of {self._ends:.1f} ({reason})",
+                    "fetch the file, and run over that",
+                )
             if tries == self._patience.reconnect:
                 raise SourceFailed(
                     f"{self._name}: lost, and not back after {tries} tries ({reason})", "check the sender"
@@ -235,9 +248,9 @@ class LiveSource:
         if lost is not None:
             raise lost
 
-    def _keep(self, picture: av.VideoFrame, came: float, away: float | None, reason: str) -> None:
+    def _keep(self, picture: av.VideoFrame, came: float, shown: float | None, away: float | None, reason: str) -> None:
         check_size(picture.width, picture.height, self._name)
-        seconds = max(came - self._began, self._last + _STEP)
+        seconds = max(came - self._began if shown is None else shown, self._last + _STEP)
         self._last = seconds
         if self._window.start > seconds:
             return
@@ -246,8 +259,8 @@ class LiveSource:
         with self._changed:
             if away is not None:
                 self._gaps.append(Gap(round(away, 3), round(seconds, 3), reason))
-            depth = 1 if self._patience.policy == "latest" else _DEPTH
-            if self._patience.policy == "block":
+            depth = 1 if self._policy == "latest" else _DEPTH
+            if self._policy == "block":
                 self._changed.wait_for(lambda: len(self._kept) < depth or self._closed)
             else:
                 while len(self._kept) >= depth:
@@ -255,6 +268,12 @@ class LiveSource:
                     self._late += 1
             self._kept.append(frame)
             self._changed.notify_all()
+
+    def _own_time(self, picture: av.VideoFrame, stream: av.VideoStream) -> float | None:
+        """When the sender shows it, where its time means something here."""
+        if not self._ends or picture.pts is None or stream.time_base is None:
+            return None
+        return float((picture.pts - (stream.start_time or 0)) * stream.time_base)
 
     def _drop(self) -> None:
         if self._opened is not None:
