@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from throughline.contracts.errors import InputError
 from throughline.contracts.frames import Picture
-from throughline.vision.scaling import scaled
+from throughline.vision.scaling import room, scaled
 
 GREY = 114
 """What detectors are trained to see as "nothing here"."""
@@ -53,13 +53,15 @@ class Letterbox:
         if size != self.frame:
             raise InputError(f"the frame is {size}; this letterbox was made for {self.frame}")
         small = scaled(picture, self.picture)
-        if self.picture != self.canvas:
-            into.fill(GREY / 255)
         (height, width), (top, left) = self.picture, self.corner
-        place = into[:, top : top + height, left : left + width]
-        white = np.float32(np.iinfo(small.dtype).max)
-        for channel, values in zip(place, cv2.split(small), strict=True):
-            np.divide(values, white, out=channel, dtype=np.float32, casting="unsafe")
+        across = slice(top, top + height)
+        for margin in (into[:, :top], into[:, top + height :], into[:, across, :left], into[:, across, left + width :]):
+            margin.fill(GREY / 255)
+        white = np.float32(1 / np.iinfo(small.dtype).max)
+        channels = cv2.split(small, list(room("channels", (3, height, width), small.dtype)))
+        for channel, values in zip(into[:, across, left : left + width], channels, strict=True):
+            np.copyto(channel, values)
+            channel *= white
 
     def to_canvas(self, xyxy: npt.NDArray[np.floating]) -> npt.NDArray[np.float32]:
         """Boxes of the frame, in the pixels of the model's input."""

@@ -7,8 +7,10 @@ pixel costs as much as decoding. In between: linear to twice the size, then the 
 
 from __future__ import annotations
 
+import threading
 from typing import Any
 
+import numpy as np
 import numpy.typing as npt
 
 from throughline.contracts.frames import Picture
@@ -16,20 +18,37 @@ from throughline.contracts.frames import Picture
 _STEEP = 2.0
 """From here on, linear scaling alone would skip pixels."""
 
+_rooms = threading.local()
 
-def scaled(picture: npt.NDArray[Any] | Picture, size: tuple[int, int]) -> npt.NDArray[Any]:
-    """The picture, or one channel of it, at this height and width."""
+
+def scaled(
+    picture: npt.NDArray[Any] | Picture, size: tuple[int, int], into: npt.NDArray[Any] | None = None
+) -> npt.NDArray[Any]:
+    """The picture, or one channel of it, at this height and width; written to ``into`` where that is given."""
     import cv2
 
     if isinstance(picture, Picture):
         return picture.scaled(size)
     height, width = size
-    if picture.shape[:2] == size:
+    if picture.shape[:2] == size and into is None:
         return picture
     result: npt.NDArray[Any]
     if picture.shape[0] > _STEEP * height or picture.shape[1] > _STEEP * width:
-        twice = cv2.resize(picture, (2 * width, 2 * height), interpolation=cv2.INTER_LINEAR)
-        result = cv2.resize(twice, (width, height), interpolation=cv2.INTER_AREA)
+        twice = room("twice", (2 * height, 2 * width, *picture.shape[2:]), picture.dtype)
+        cv2.resize(picture, (2 * width, 2 * height), dst=twice, interpolation=cv2.INTER_LINEAR)
+        result = cv2.resize(twice, (width, height), dst=into, interpolation=cv2.INTER_AREA)
     else:
-        result = cv2.resize(picture, (width, height), interpolation=cv2.INTER_LINEAR)
+        result = cv2.resize(picture, (width, height), dst=into, interpolation=cv2.INTER_LINEAR)
     return result
+
+
+def room(use: str, shape: tuple[int, ...], kind: np.dtype[Any]) -> npt.NDArray[Any]:
+    """Room for what is needed for a moment and does not leave its caller: one for each use and thread, kept.
+
+    Fresh memory for each frame would cost as much as the arithmetic on it.
+    """
+    kept: npt.NDArray[Any] | None = getattr(_rooms, use, None)
+    if kept is None or kept.shape != shape or kept.dtype != kind:
+        kept = np.empty(shape, kind)
+        setattr(_rooms, use, kept)
+    return kept

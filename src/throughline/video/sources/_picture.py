@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Any, Final, final
 import numpy as np
 import numpy.typing as npt
 
+from throughline.video.sources._siting import UNKNOWN
 from throughline.video.sources._turn import Turn
-from throughline.vision.scaling import scaled
+from throughline.vision.scaling import room, scaled
 
 if TYPE_CHECKING:
     import av
@@ -48,7 +49,7 @@ def decoded(picture: av.VideoFrame, turn: Turn) -> npt.NDArray[np.uint8] | Plane
 
 
 @final
-@dataclass(slots=True)
+@dataclass(slots=True, weakref_slot=True, eq=False)
 class Planes:
     """A ``contracts.frames.Picture`` that keeps what the decoder gave: brightness and two planes of colour.
 
@@ -59,6 +60,7 @@ class Planes:
         full: whether black is 0, as computers have it, and not 16, as television has it.
         turn: how the picture lies.
         picture: the decoder's own, where the planes are views of it.
+        siting: where colours lie between pixels, where that has to be known and ``picture`` does not know it.
     """
 
     layout: str
@@ -67,6 +69,7 @@ class Planes:
     full: bool
     turn: Turn
     picture: av.VideoFrame | None = None
+    siting: str = UNKNOWN
 
     @classmethod
     def of(cls, picture: av.VideoFrame, turn: Turn) -> Planes:
@@ -83,7 +86,8 @@ class Planes:
 
     def keep(self) -> None:
         """Copy what is somebody else's memory, and let go of that."""
-        self.planes, self.picture = tuple(plane.copy() for plane in self.planes), None
+        own = tuple(plane if plane.flags.owndata else plane.copy() for plane in self.planes)
+        self.planes, self.picture = own, None
 
     def rgb(self) -> npt.NDArray[np.uint8]:
         """All of it."""
@@ -95,7 +99,11 @@ class Planes:
 
         height, width = self.turn.stored(size)
         light, *colours = self.planes
-        merged = cv2.merge([scaled(light, (height, width)), *(cv2.resize(one, (width, height)) for one in colours)])
+        small = room("planes", (3, height, width), light.dtype)
+        scaled(light, (height, width), small[0])
+        for plane, place in zip(colours, small[1:], strict=True):
+            cv2.resize(plane, (width, height), dst=place)
+        merged = cv2.merge(list(small), dst=room("merged", (height, width, 3), light.dtype))
         return self.turn.apply(cv2.transform(merged, self._to_rgb(merged.dtype)))
 
     def colours(self, rows: npt.NDArray[np.intp], columns: npt.NDArray[np.intp]) -> npt.NDArray[np.uint8]:
@@ -116,8 +124,8 @@ class Planes:
         planes = self.planes
         height, width = planes[0].shape
         picture = av.VideoFrame(width, height, self.layout)
-        for room, plane in zip(_views(picture, self.layout), planes, strict=True):
-            room[:] = plane
+        for place, plane in zip(_views(picture, self.layout), planes, strict=True):
+            place[:] = plane
         return picture
 
     def _to_rgb(self, kind: np.dtype[Any]) -> npt.NDArray[np.float64]:
@@ -168,7 +176,7 @@ def _converted(picture: av.VideoFrame, matrix: str, full: bool) -> npt.NDArray[n
         src_color_range="JPEG" if full else "MPEG",
         dst_color_range="JPEG",
     ).to_ndarray()
-    return image
+    return np.asarray(image, np.uint8)
 
 
 def matrix_of(picture: av.VideoFrame) -> str:
