@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final, final
 import numpy as np
 import numpy.typing as npt
 
-from throughline.video.sources._siting import UNKNOWN
+from throughline.video.sources._siting import UNKNOWN, sited
 from throughline.video.sources._turn import Turn
 from throughline.vision.scaling import room, scaled
 
@@ -126,7 +126,7 @@ class Planes:
         picture = av.VideoFrame(width, height, self.layout)
         for place, plane in zip(_views(picture, self.layout), planes, strict=True):
             place[:] = plane
-        return picture
+        return picture if self.siting == UNKNOWN else sited(picture, self.siting)
 
     def _to_rgb(self, kind: np.dtype[Any]) -> npt.NDArray[np.float64]:
         """What takes stored brightness and colours to RGB over the whole range of ``kind``: 3 x 4."""

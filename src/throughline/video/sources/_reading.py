@@ -20,6 +20,7 @@ from throughline.video.sources._matroska import hangs_together
 from throughline.video.sources._media import reason_of
 from throughline.video.sources._mp4 import is_trimmed
 from throughline.video.sources._mpegts import ends_within_a_picture
+from throughline.video.sources._table import Entry
 from throughline.video.sources._waits import Waits, step_of
 
 if TYPE_CHECKING:
@@ -43,9 +44,11 @@ class Reading:
     path: Path
     gaps: list[Gap]
     first_number: int | None = None
+    first_place: int | None = None
     _count: Count = field(default_factory=Count)
     _zero: int | None = None
     _packets: int = 0
+    _entry: Entry | None = None
     _from: int | None = None
     _seconds: float | None = None
     _trouble: str = ""
@@ -61,10 +64,16 @@ class Reading:
         self._dated = is_dated(self.media, self.stream)
         self._step, self._waits = step_of(self.stream), Waits(self.media, self.stream)
 
-    def begin_at(self, pts: int, number: int) -> None:
-        """Go to the key picture of this time and number; what comes before it is not looked at."""
-        self.media.seek(pts, stream=self.stream, backward=True)
-        self._from, self._count, self._packets = pts, Count(number), number
+    def begin_at(self, entry: Entry) -> None:
+        """Go to this key picture; what comes before it is not looked at."""
+        self.media.seek(entry.pts, stream=self.stream, backward=True)
+        self._entry, self._from, self._count, self._packets = entry, entry.pts, Count(entry.number), entry.number
+
+    @property
+    def astray(self) -> bool:
+        """Whether what came first is not what it was told to begin at: an index may be damaged."""
+        entry = self._entry
+        return entry is not None and (self.first_number, self.first_place) != (entry.number, entry.place)
 
     @property
     def damaged(self) -> bool:
@@ -144,6 +153,8 @@ class Reading:
             return
         if self._from is not None and (packet.pts is None or packet.pts < self._from):
             return
+        if packet.pts == self._from and self.first_place is None:
+            self.first_place = packet.pos
         self._packets += 1
         if packet.is_corrupt:
             self._trouble = self._trouble or "its data is damaged"

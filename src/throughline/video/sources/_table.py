@@ -20,18 +20,23 @@ WORTH_SEEKING = 64
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """A key picture from which reading may begin."""
+    """A key picture from which reading may begin, and where in the file its packet lies."""
 
     pts: int
     number: int
+    place: int | None
 
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """When each picture is due, and which of them are key pictures."""
+    """When each picture is due, and which of them are key pictures.
+
+    Attributes:
+        keys: the times of those, in order, with the place of each one's packet in the file.
+    """
 
     times: list[int]
-    keys: list[int]
+    keys: list[tuple[int, int | None]]
     zero: int
     base: Fraction
 
@@ -41,7 +46,7 @@ class Table:
         import av
 
         times: list[int] = []
-        keys: list[int] = []
+        keys: list[tuple[int, int | None]] = []
         with open_file(path) as media:
             stream = picture_stream(media, path.name, threads)
             base, begins, declared = stream.time_base, stream.start_time, stream.frames
@@ -59,7 +64,7 @@ class Table:
                         return None
                     times.append(packet.pts)
                     if packet.is_keyframe:
-                        keys.append(packet.pts)
+                        keys.append((packet.pts, packet.pos))
             except (av.error.FFmpegError, OSError, ValueError, IndexError):
                 return None
         times.sort()
@@ -84,5 +89,17 @@ class Table:
     def entries(self, number: int) -> Iterator[Entry]:
         """Every key picture up to the one of this number, the last one first; not the very first of the file."""
         due = self.times[min(number, len(self.times) - 1)]
-        for at in range(bisect.bisect_right(self.keys, due) - 1, 0, -1):
-            yield Entry(self.keys[at], bisect.bisect_left(self.times, self.keys[at]))
+        for at in range(bisect.bisect_right(self.keys, due, key=lambda key: key[0]) - 1, 0, -1):
+            yield self._entry(*self.keys[at])
+
+    def far_apart(self, least: int) -> Iterator[Entry]:
+        """Key pictures with so many pictures or more between them, in order; not the very first of the file."""
+        before = 0
+        for key in self.keys:
+            entry = self._entry(*key)
+            if entry.number - before >= least:
+                yield entry
+                before = entry.number
+
+    def _entry(self, pts: int, place: int | None) -> Entry:
+        return Entry(pts, bisect.bisect_left(self.times, pts), place)

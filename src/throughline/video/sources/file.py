@@ -17,13 +17,15 @@ from typing import TYPE_CHECKING, Any, final
 from throughline.contracts.errors import InputError, SourceFailed
 from throughline.contracts.frames import Frame
 from throughline.contracts.runs import Gap
-from throughline.contracts.streams import SourceInfo
+from throughline.contracts.streams import Source, SourceInfo
 from throughline.plugins import Plugin
+from throughline.video.sources._cuts import workers_for
 from throughline.video.sources._hardware import decoder_of
 from throughline.video.sources._media import open_file, picture_stream
 from throughline.video.sources._mp4 import is_trimmed
 from throughline.video.sources._picture import decoded, to_rgb
 from throughline.video.sources._reading import Reading
+from throughline.video.sources._side_by_side import SideBySide
 from throughline.video.sources._table import WORTH_SEEKING, Entry, Table
 from throughline.video.sources._turn import Turn, Turns
 from throughline.video.sources._window import Window
@@ -136,11 +138,11 @@ class FileSource:
             reading, turns = Reading(media, stream, name, self._path, gaps), Turns()
             last, begun, whole = None, False, 0 if entry is None else entry.number
             if entry is not None:
-                reading.begin_at(entry.pts, entry.number)
+                reading.begin_at(entry)
             if window.max_frames is not None and not window.start:
                 last = window.max_frames
             try:
-                for picture, number, seconds in reading.pictures() if careful else _while_whole(reading):
+                for picture, number, seconds in reading.pictures() if careful else while_whole(reading):
                     if self._closed:
                         return
                     if _flawed(reading, entry, careful, begun):
@@ -169,7 +171,7 @@ class FileSource:
                 raise _Flawed(whole)
 
 
-def _while_whole(reading: Reading) -> Iterator[tuple[av.VideoFrame, int, float]]:
+def while_whole(reading: Reading) -> Iterator[tuple[av.VideoFrame, int, float]]:
     """The pictures, as long as those that were begun after them are whole too: some threads say late what they met."""
     held: deque[tuple[av.VideoFrame, int, float]] = deque()
     for one in reading.pictures():
@@ -184,7 +186,7 @@ def _while_whole(reading: Reading) -> Iterator[tuple[av.VideoFrame, int, float]]
 
 def _flawed(reading: Reading, entry: Entry | None, careful: bool, begun: bool) -> bool:
     """Whether what comes now may not be what every reading of this file would give."""
-    if entry is not None and reading.first_number != entry.number:
+    if reading.astray:
         return True
     if careful:
         return entry is not None and not begun and reading.damaged
@@ -199,4 +201,13 @@ class _Flawed(Exception):
         self.number = number
 
 
-PLUGIN = Plugin(make=FileSource, summary="a video file", needs=("av",))
+def _made(spec: str, *, workers: int | None = None, **options: Any) -> Source:
+    """Read in this process, or by others; None: whichever is faster."""
+    if workers:
+        return SideBySide(spec, workers, options)
+    source = FileSource(spec, **options)
+    several = workers_for(Path(spec), options) if workers is None else 0
+    return SideBySide(spec, several, options, source.info) if several else source
+
+
+PLUGIN = Plugin(make=_made, summary="a video file", needs=("av",))
