@@ -33,7 +33,7 @@ def open_sources(specs: Sequence[str], **options: Any) -> list[Source]:
 
     Args:
         specs: files, folders or globs of images, listings (``-`` for stdin), cameras, addresses.
-        options: ``start``, ``end``, ``max_frames``, ``hwaccel``, ``threads``; for live sources ``policy``,
+        options: ``start``, ``end``, ``max_frames``, ``hwaccel``, ``threads``, ``workers``; for live sources ``policy``,
             ``reconnect`` and ``stall_timeout``. A member takes those that mean something to it.
     """
     opened: list[Source] = []

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from throughline.hardware import cores
 from throughline.video.sources._media import open_file, picture_stream
 from throughline.video.sources._table import Entry, Table
 from throughline.video.sources._window import Window
@@ -20,8 +19,6 @@ if TYPE_CHECKING:
 _INDEXED = {"mov", "matroska", "avi"}
 """Containers whose key pictures are found by an index."""
 _MOST = 8
-THREADS = 4
-"""What one decoder that uses threads can keep busy."""
 _WORTH_IT = 600_000_000
 """So many pixels, all pictures together: ten seconds of 1080p."""
 
@@ -35,24 +32,26 @@ class Cuts:
     total: int
 
 
-def workers_for(path: Path, options: Mapping[str, Any]) -> int:
-    """How many processes to decode it with; 0 is in this one.
+def workers_for(path: Path, options: Mapping[str, Any], cores: int) -> int:
+    """How many processes to decode it with on so many cores; 0 is in this one.
 
-    A decoder that uses threads itself keeps four cores busy, one that does not a single one. So many processes as
-    fit, if that is two or more, eight at most; none for a file that is short, that has no index, or where the user
-    said what decodes it.
+    One for every two cores, eight at most, where the decoder uses no threads itself, the file has an index and
+    what is wanted of it is long; and if that is two or more. Elsewhere it costs more than it gives: a decoder with
+    threads keeps the cores busy as it is, and from one key picture of its files to the next is often more than
+    memory holds. None either where the user said what decodes the file.
     """
-    free = cores()
-    if free < 2 or options.get("threads") or options.get("hwaccel") not in (None, "", "none"):
+    workers = min(_MOST, cores // 2)
+    if workers < 2 or options.get("threads") or options.get("hwaccel") not in (None, "", "none"):
         return 0
+    window = Window.of(options.get("start"), options.get("end"), options.get("max_frames"))
     with open_file(path) as media:
         stream = picture_stream(media, path.name, 1)
-        context = stream.codec_context
-        count = stream.frames or float(media.duration or 0) / 1e6 * float(stream.average_rate or 0)
-        if not _is_indexed(media) or count * context.width * context.height < _WORTH_IT:
+        context, rate = stream.codec_context, float(stream.average_rate or 0)
+        if not _is_indexed(media) or _uses_threads(context):
             return 0
-        workers = min(_MOST, free // (THREADS if _uses_threads(context) else 1))
-    return workers if workers > 1 else 0
+        ends = min(window.end, float(media.duration or 0) / 1e6)
+        wanted = min(window.max_frames or math.inf, (ends - window.start) * rate)
+        return workers if wanted * context.width * context.height >= _WORTH_IT else 0
 
 
 def cuts_of(path: Path, options: Mapping[str, Any], least: int) -> Cuts:

@@ -113,11 +113,14 @@ class DecodeWorker:
             stream = picture_stream(media, path.name, self._options.get("threads"))
             reading, turns = Reading(media, stream, path.name, path, gaps), Turns()
             reading.begin_at(Entry(*entry))
-            for picture, at, seconds in while_whole(reading):
+            alone = stream.codec_context.thread_count == 1  # one thread says at once what it meets
+            for picture, at, seconds in reading.pictures() if alone else while_whole(reading):
                 if gaps or reading.damaged or reading.astray or (until is not None and at >= until):
                     break
                 if at >= start:
                     self._give(Frame(at, seconds, decoded(picture, turns.of(picture)), path.name))
+                if until is not None and at + 1 >= until:
+                    break
         whole = not (gaps or reading.damaged or reading.astray)
         self._say("done" if whole else "flawed")
 

@@ -12,7 +12,7 @@ import mmap
 import os
 import weakref
 from collections.abc import Callable, Sequence
-from queue import SimpleQueue
+from queue import LifoQueue
 from typing import Any, final
 
 import numpy as np
@@ -43,7 +43,7 @@ class Slots:
 
     def __init__(self, memory: int, room: int) -> None:
         self._memory, self._room = memory, room
-        self._free: SimpleQueue[int] = SimpleQueue()
+        self._free: LifoQueue[int] = LifoQueue()  # the one used last is the one that is still warm
         self._begin = self._end = self._size = self._count = 0
         self._mapped = np.empty(0, np.uint8)
 

@@ -21,7 +21,7 @@ from throughline.contracts.frames import Frame
 from throughline.contracts.runs import Gap
 from throughline.contracts.streams import SourceInfo
 from throughline.hardware import cores
-from throughline.video.sources._cuts import THREADS, Cuts
+from throughline.video.sources._cuts import Cuts
 from throughline.video.sources._ring import MOST_SLOTS
 from throughline.video.sources._table import Entry
 from throughline.video.sources._worker import Worker
@@ -29,6 +29,8 @@ from throughline.video.sources._worker import Worker
 MOST = 32
 _ROOM = 256 * 2**20
 """Bytes of pictures, all processes together."""
+_THREADS = 4
+"""Decoding threads, at most, of each process."""
 _SPAN = MOST_SLOTS // 2
 """A stretch need not be longer than this."""
 _AHEAD = 2
@@ -52,7 +54,7 @@ class SideBySide:
         self._closed = False
         self._info = info or self._probed()
         if workers > 1 and not options.get("threads"):
-            self._options["threads"] = max(1, min(THREADS, cores() // workers))
+            self._options["threads"] = max(1, min(_THREADS, cores() // workers))
 
     @property
     def info(self) -> SourceInfo:
@@ -92,7 +94,13 @@ class SideBySide:
         with self._lock:
             if self._closed:
                 raise _Closed
-            worker = Worker(self._spec, self._options, _ROOM // self._workers)
+            try:
+                worker = Worker(self._spec, self._options, _ROOM // self._workers)
+            except OSError as error:
+                raise SourceFailed(
+                    f"{Path(self._spec).name}: no process could be started to decode it ({error})",
+                    "give workers=0 to decode it in this process",
+                ) from None
             self._alive.add(worker)
         return worker
 

@@ -91,7 +91,8 @@ class _Descriptor:
     def write(self, line: bytes) -> None:
         """To the other side, if there still is one."""
         with contextlib.suppress(BrokenPipeError):
-            os.write(self.number, line)
+            while line:
+                line = line[os.write(self.number, line) :]
 
     def __del__(self) -> None:
         os.close(self.number)

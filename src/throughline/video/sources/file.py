@@ -18,6 +18,7 @@ from throughline.contracts.errors import InputError, SourceFailed
 from throughline.contracts.frames import Frame
 from throughline.contracts.runs import Gap
 from throughline.contracts.streams import Source, SourceInfo
+from throughline.hardware import cores
 from throughline.plugins import Plugin
 from throughline.video.sources._cuts import workers_for
 from throughline.video.sources._hardware import decoder_of
@@ -206,7 +207,7 @@ def _made(spec: str, *, workers: int | None = None, **options: Any) -> Source:
     if workers:
         return SideBySide(spec, workers, options)
     source = FileSource(spec, **options)
-    several = workers_for(Path(spec), options) if workers is None else 0
+    several = workers_for(Path(spec), options, cores()) if workers is None else 0
     return SideBySide(spec, several, options, source.info) if several else source
 
 
