@@ -22,6 +22,10 @@ bench: .venv/.dev
 	$(BIN)/python benchmarks/startup.py
 	$(BIN)/python benchmarks/world.py
 	$(BIN)/python benchmarks/backends.py
+	$(BIN)/python benchmarks/video.py
+	$(BIN)/python benchmarks/decoding.py
+	$(BIN)/python benchmarks/memory.py
+	$(BIN)/python benchmarks/tracking.py
 
 docs: .venv/.dev
 	$(BIN)/python docs/generate.py

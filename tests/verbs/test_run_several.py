@@ -14,15 +14,18 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import numpy as np
+import psutil
 import pytest
-from blobs import picture, write_model
+from blobs import job, picture, write_model
 from runs import CLI, results, write_clip
 
-from throughline import run
+from throughline import open_model, run
 from throughline.contracts.detections import Detections
 from throughline.contracts.errors import InputError
 from throughline.contracts.frames import Frame
 from throughline.contracts.runs import Ending
+from throughline.video.moments import Moment
+from throughline.video.sources import open_sources
 
 
 @pytest.fixture(scope="module")
@@ -84,6 +87,29 @@ def test_a_run_of_several_models_goes_on_as_itself(assets: Path, tmp_path: Path)
     report = run(resume=cut)
     assert report.sources[0].resumed_at > 0
     assert results(cut) == results(whole)
+
+
+def test_a_decoding_process_that_is_killed_costs_a_run_no_frame(assets: Path, tmp_path: Path) -> None:
+    def decoders() -> list[psutil.Process]:
+        return [child for child in psutil.Process().children() if "_decode_worker" in " ".join(child.cmdline())]
+
+    killed = []
+
+    def watch(moment: Moment) -> None:
+        if moment.accounting.decoded >= 150 * (1 + len(killed)):
+            killed.append([child.kill() for child in decoders()])
+
+    clip = str(assets / "long.mp4")
+    with open_model(assets / "blobs.onnx", threads=1) as session:
+        for name, workers in (("here", 0), ("there", 2)):
+            [source] = open_sources([clip], workers=workers)
+            told = watch if workers else lambda moment: None
+            outcome = job(tmp_path / name, session, source, stride=1, watch=told).run()
+            assert (outcome.ending, outcome.accounting.decoded) == (Ending.COMPLETE, 600)
+    assert sum(map(len, killed)) >= 2
+    assert not decoders()
+    here, there = ((tmp_path / name / "lines.jsonl").read_bytes() for name in ("here", "there"))
+    assert here == there
 
 
 def test_one_decoder_a_model_and_no_more(assets: Path, tmp_path: Path) -> None:

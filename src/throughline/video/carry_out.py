@@ -21,7 +21,7 @@ from throughline.contracts.errors import InputError, PassportMismatch, SourceFai
 from throughline.contracts.frames import Frame
 from throughline.contracts.runs import Accounting, Ending
 from throughline.contracts.streams import Sink, Source, SourceInfo, Tracker
-from throughline.hardware import cores, gpu_memory
+from throughline.hardware import cores, detect, gpu_memory
 from throughline.models.artifact import read_artifact
 from throughline.models.batching import MOST, bytes_per_frame, fitting_batch
 from throughline.models.session import Session, open_model
@@ -144,6 +144,8 @@ def _opened(plan: Plan, held: ExitStack) -> list[tuple[str, Source | Throughline
     """Every source, or why it cannot be read; one that cannot does not stop the others, but none at all is an error."""
     asked = ("start", "end", "max_frames", "hwaccel", "policy", "reconnect", "stall_timeout")
     options = {name: value for name in asked if (value := getattr(plan, name)) is not None}
+    if len(plan.sources) > 1 and plan.device != "cpu" and detect().gpus:
+        options["workers"] = 1  # several files run at once: each is decoded by a process of its own
     opened: list[tuple[str, Source | ThroughlineError]] = []
     for spec in plan.sources:
         try:
