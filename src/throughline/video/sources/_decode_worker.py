@@ -90,14 +90,15 @@ class DecodeWorker:
         cuts = cuts_of(Path(self._file), self._options, least)
         self._say("cuts", [dataclasses.astuple(entry) for entry in cuts.at], cuts.last, cuts.total)
 
-    def _frames(self, start: int, gaps: Sequence[Sequence[Any]]) -> None:
-        """All from this number on; it ends sooner where it is told to."""
+    def _frames(self, start: int, gaps: Sequence[Sequence[Any]], due: int) -> None:
+        """All from this number on; what is before ``due`` is not given, and it ends sooner where it is told to."""
         source, told = FileSource(self._file, **self._options), tuple[Gap, ...]()
         for frame in source.frames(start, [Gap(*gap) for gap in gaps]):
             if frame.index >= self._until:
                 break
-            told = self._tell(source, told)
-            self._give(frame)
+            if frame.index >= due:
+                told = self._tell(source, told)
+                self._give(frame)
         self._tell(source, told)
         self._say("done")
 

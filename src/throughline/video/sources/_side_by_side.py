@@ -68,12 +68,13 @@ class SideBySide:
 
     def frames(self, start: int = 0, gaps: Sequence[Gap] = ()) -> Iterator[Frame]:
         """Every frame from the one numbered ``start`` on, as ``FileSource`` gives them."""
+        self._gaps = ()
         try:
             together = _Pass(self, start, gaps, 1 if gaps else self._workers)
             try:
                 yield from together.frames()
             except _Alone:
-                yield from _Pass(self, together.due, tuple(dict.fromkeys((*gaps, *self._gaps))), 1).frames()
+                yield from _Pass(self, start, gaps, 1, together.due).frames()
         except _Closed:
             pass
 
@@ -151,9 +152,11 @@ class _Pass:
         due: the number of the next frame.
     """
 
-    def __init__(self, source: SideBySide, start: int, gaps: Sequence[Gap], workers: int) -> None:
-        self.due = start
-        self._source, self._before, self._workers = source, gaps, workers
+    def __init__(
+        self, source: SideBySide, start: int, gaps: Sequence[Gap], workers: int, due: int | None = None
+    ) -> None:
+        self.due = start if due is None else due
+        self._source, self._start, self._before, self._workers = source, start, gaps, workers
         self._crew: list[Worker] = []
         self._stretches, self._ends, self._at = [_Stretch()], list[int](), 0
         self._seeks_cuts, self._asked = workers > 1, False
@@ -162,7 +165,6 @@ class _Pass:
     def frames(self) -> Iterator[Frame]:
         """Every frame, in order."""
         source = self._source
-        source.tell(())
         try:
             for _ in range(self._workers):
                 self._crew.append(source.hire())
@@ -197,7 +199,9 @@ class _Pass:
         """Have the stretch of this place read, by whose turn it is."""
         worker, stretch = self._crew[at % self._workers], self._stretches[at]
         if stretch.entry is None:
-            worker.ask("frames", self.due, [dataclasses.astuple(gap) for gap in self._before])
+            # after damage, only who reads again all that was read before comes to the same pictures
+            start = self._start if self._source.gaps else self.due
+            worker.ask("frames", start, [dataclasses.astuple(gap) for gap in self._before], self.due)
             if stretch.until is not None:
                 worker.ask("until", stretch.until)
         else:
@@ -250,7 +254,6 @@ class _Pass:
         turn = self._at % self._workers
         dead, self._crew[turn] = self._crew[turn], self._source.hire()
         self._source.dismiss(dead)
-        self._before = tuple(dict.fromkeys((*self._before, *self._source.gaps)))
         for at in range(self._at, min(len(self._stretches), self._at + _AHEAD * self._workers)):
             if at % self._workers == turn:
                 self._ask(at)
