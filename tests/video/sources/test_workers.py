@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import signal
@@ -24,6 +25,7 @@ from throughline.contracts.errors import InputError, SourceFailed, ThroughlineEr
 from throughline.contracts.frames import Frame
 from throughline.contracts.streams import Source
 from throughline.hardware import cores
+from throughline.video.pipeline import Intake, Pipeline, Stage
 from throughline.video.sources import open_sources
 from throughline.video.sources._cuts import workers_for
 from throughline.video.sources._picture import Planes
@@ -265,6 +267,32 @@ def test_a_reading_that_is_dropped_leaves_no_process(clip: Callable[[str], Path]
     assert len(children()) == 2
     del frames
     assert children() == []
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_a_run_that_is_halted_or_fails_leaves_no_process(clip: Callable[[str], Path], fails: bool) -> None:
+    source = side_by_side(clip("mjpeg.mkv"), 2)
+
+    def looked(intake: Intake[Frame]) -> Iterator[Frame]:
+        for frame in intake:
+            if fails and frame.index == 20:
+                raise InputError("it cannot be looked at")
+            yield frame
+
+    stages = [Stage("decode", lambda _: source.frames(), 4), Stage("look", looked)]
+    with contextlib.suppress(InputError), Pipeline(stages) as pipeline:
+        for frame in pipeline:
+            if frame.index == 30:
+                break
+    assert children() == []
+
+
+def test_nothing_stays_open(clip: Callable[[str], Path]) -> None:
+    source = side_by_side(clip("mjpeg.mkv"), 2)
+    before = len(os.listdir("/proc/self/fd"))
+    held = [frame for frame in source.frames() if frame.index % 10 == 0]
+    assert len(os.listdir("/proc/self/fd")) == before
+    assert len(held) == COUNT // 10
 
 
 @pytest.mark.parametrize("kind", ["h264.mp4", "mpeg4.avi", "mjpeg.mkv"])
