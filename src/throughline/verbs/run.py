@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 import shlex
 import time
 from collections.abc import Sequence
@@ -158,7 +159,7 @@ def _carried_out(
     plan: Plan, resumed: Path | None, out: Path | None, name: str | None, show: bool, callback: Callback | None
 ) -> RunReport:
     """Open everything, only then touch the run's folder, and work."""
-    began, cpu = time.perf_counter(), time.process_time()
+    began, cpu = time.perf_counter(), _worked()
     with made_ready(plan) as ready, ExitStack() as held:
         folder = resumed or new_folder(None if out is None else Path(out), name)
         if resumed is None:
@@ -175,9 +176,14 @@ def _carried_out(
         except Exception:
             note(f"what was committed is kept; to go on: {again}")
             raise
-    report = _report(ready.plan, folder, str(ready), outcomes, time.perf_counter() - began, time.process_time() - cpu)
+    report = _report(ready.plan, folder, str(ready), outcomes, time.perf_counter() - began, _worked() - cpu)
     page_path = write_report(folder, _summary(ready.plan, folder, outcomes, report))
     return dataclasses.replace(report, report=page_path)
+
+
+def _worked() -> float:
+    """Seconds of processor time so far, with those of processes that decoded."""
+    return sum(os.times()[:4])
 
 
 def _report(
