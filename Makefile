@@ -26,6 +26,8 @@ bench: .venv/.dev
 	$(BIN)/python benchmarks/decoding.py
 	$(BIN)/python benchmarks/memory.py
 	$(BIN)/python benchmarks/tracking.py
+	$(BIN)/python benchmarks/kill_anywhere.py --kills 60
+	$(BIN)/python benchmarks/mutants.py 2000
 
 docs: .venv/.dev
 	$(BIN)/python docs/generate.py
