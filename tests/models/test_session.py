@@ -243,6 +243,7 @@ def test_a_gpu_that_the_backend_cannot_use_is_not_ignored_in_silence(
         ({"backend": "torchscript"}, "backend 'torchscript' opens torchscript"),
         ({"device": "tpu"}, "there is no device 'tpu'"),
         ({"threads": 0}, "threads=0"),
+        ({"lanes": 0}, "lanes=0"),
         ({"max_batch": 0}, "max_batch=0"),
         ({"class_": "a:b"}, "brings its own network"),
     ],

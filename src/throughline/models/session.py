@@ -218,6 +218,8 @@ def open_model(
     threads = cores() if threads is None else threads
     if threads < 1:
         raise InputError(f"threads={threads}: a prediction takes at least one", "pass 1 or more")
+    if lanes < 1:
+        raise InputError(f"lanes={lanes}: there is at least one prediction at once", "pass 1 or more")
     lanes = min(lanes, threads) if chosen == "cpu" and BACKENDS.get(name).facts.get("lanes") else 1
     known = passport or description
     options: dict[str, Any] = {"inputs": known.inputs, "outputs": known.outputs}
