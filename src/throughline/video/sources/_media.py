@@ -27,6 +27,7 @@ _FORMATS = (
     "mov,mp4,m4a,3gp,3g2,mj2",
 )  # fmt: skip
 _THREADS = 4
+_KINDS = "give a video file (MP4, MKV, WebM, AVI, MPEG-TS ...) or an image (PNG, JPEG, BMP, WebP, TIFF)"
 _STRICT = ("hevc", "mjpeg")
 """Decoders that give, for what is damaged, whatever happens to lie in memory; told to be strict, they give nothing."""
 
@@ -59,10 +60,11 @@ def open_media(address: str, options: Mapping[str, str], hwaccel: str | None, na
     try:
         return opened_with(hwaccel, opened)
     except (av.error.FFmpegError, OSError, ValueError, MemoryError) as error:
-        raise InputError(
-            f"{name}: this is no video that can be read ({reason_of(error)})",
-            "give a video file (MP4, MKV, WebM, AVI, MPEG-TS ...) or an image (PNG, JPEG, BMP, WebP, TIFF)",
-        ) from None
+        if "://" in address:
+            problem, fix = "nothing that can be read comes from it", "check the address, and that it is sending video"
+        else:
+            problem, fix = "this is no video that can be read", _KINDS
+        raise InputError(f"{name}: {problem} ({reason_of(error)})", fix) from None
 
 
 def picture_stream(media: InputContainer, name: str, threads: int | None) -> av.VideoStream:
