@@ -26,7 +26,7 @@ from throughline.models.session import open_model
 from throughline.terminal import fields, note
 from throughline.testing.world import LABELS, Truth, World, write_video
 from throughline.verbs.run import run
-from throughline.video.halt import INTERRUPTED
+from throughline.video.halt import INTERRUPTED, halting_on_signals
 from throughline.video.journal import only_one
 from throughline.video.progress import Progress
 from throughline.video.sinks import SINKS, in_one_part
@@ -174,12 +174,18 @@ def _clear(out: Path) -> None:
 def _film(world: World, frames: int, out: Path) -> tuple[Path, Path]:
     """The street as a video file, and beside it what is really there, in the form of a run's results."""
     info = SourceInfo(f"street {world.seed}", world.width, world.height, Fraction(world.fps), declared=frames)
-    note(f"filming {frames} frames of street {world.seed}, {world.width}x{world.height}")
     progress, objects = Progress("filming", frames), 0
-    with in_one_part(SINKS.make("jsonl", out / "truth", info=info, labels=LABELS)) as sink, closing(progress):
+    with (
+        halting_on_signals("leaving off filming (again to stop at once)") as halt,
+        in_one_part(SINKS.make("jsonl", out / "truth", info=info, labels=LABELS)) as sink,
+        closing(progress),
+    ):
+        note(f"filming {frames} frames of street {world.seed}, {world.width}x{world.height}")
 
         def told(frame: Frame, truth: Truth) -> None:
             nonlocal objects
+            if halt.requested:  # asked for here, where it cannot be lost in the middle of an encoder
+                raise KeyboardInterrupt
             objects += len(truth.detections)
             sink.write(frame, truth.detections)
             progress.show(frame.index + 1, objects)
