@@ -31,7 +31,7 @@ from typing import Any
 
 import numpy as np
 
-SIZES = {"1080p": (1920, 1080, 240), "4K": (3840, 2160, 150), "8K": (7680, 4320, 60)}
+SIZES = {"1080p": (1920, 1080, 240), "4K": (3840, 2160, 300), "8K": (7680, 4320, 180)}
 """Width, height and frames of each clip."""
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import sys
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,7 @@ from throughline import hardware
 settings.register_profile("throughline", deadline=None, derandomize=True, max_examples=60)
 settings.load_profile("throughline")
 
+sys.path.append(str(Path(__file__).parent / "video"))  # blobs.py: tests use it, and run it as a program of its own
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 
 
@@ -41,6 +43,13 @@ def chromium() -> str:
     """Where it is; only tests that are marked ``browser`` may ask."""
     assert CHROMIUM is not None
     return CHROMIUM
+
+
+@pytest.fixture(scope="session")
+def blob_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    from blobs import write_model
+
+    return write_model(tmp_path_factory.mktemp("model") / "blobs.onnx")
 
 
 @pytest.fixture(autouse=True)

@@ -14,7 +14,7 @@ import threading
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, Self, final
+from typing import Self, final
 
 import numpy as np
 import numpy.typing as npt
@@ -32,15 +32,11 @@ from throughline.models.formats import FORMATS
 from throughline.models.session import Session, open_model
 from throughline.models.timing import PerformanceStats
 from throughline.settings import Config
-from throughline.video.detector import Detector, input_size
 from throughline.video.looking import side_by_side
 from throughline.vision.canvas import canvas_for
-from throughline.vision.decoders import DECODERS
-from throughline.vision.preprocess import PLAIN
+from throughline.vision.detector import USUAL_STRIDE, Detector, detector_for, input_size
 
 _log = logging.getLogger("throughline")
-_STRIDE: Final = 32
-"""What a model's input sides are multiples of, where its passport does not say."""
 
 Picture = Frame | npt.NDArray[np.uint8]
 """A frame, or its pixels alone: height x width x 3, RGB, ``uint8``."""
@@ -164,7 +160,7 @@ class LoadedModel:
     def _canvas(self, frame: Frame) -> tuple[int, int]:
         if self._imgsz is None:
             return self._detector.canvas
-        stride, stretched = self.artifact.passport.stride or _STRIDE, self._detector.preprocess.stretch
+        stride, stretched = self.artifact.passport.stride or USUAL_STRIDE, self._detector.preprocess.stretch
         return canvas_for(frame.size, self._imgsz, stride, dynamic=not stretched)
 
 
@@ -322,21 +318,9 @@ class ModelManager:
 
 def _opened(name: str, choice: Choice, config: Config, decoder: str | None, trust: bool) -> LoadedModel:
     artifact = read_artifact(choice.path)
-    passport, fixed = artifact.passport, input_size(artifact)
-    family = decoder or passport.decoder
-    if family is None:
-        raise InputError(
-            f"{choice.path}: its outputs ({', '.join(map(str, artifact.outputs))}) do not say how they are read",
-            f"give decoder=, one of: {', '.join(DECODERS.names())}",
-        )
-    if fixed is not None and config.origin.get("imgsz") and config.imgsz != max(fixed):
-        raise InputError(
-            f"imgsz={config.imgsz}: {choice.path} takes pictures of {fixed[0]}x{fixed[1]} only", "leave imgsz away"
-        )
-    decode, facts = DECODERS.make(family), DECODERS.get(family).facts
-    imgsz = config.imgsz if config.origin.get("imgsz") or not passport.imgsz else max(passport.imgsz)
-    rows = artifact.inputs[0].shape[0]  # a model of a fixed batch is fed just that
-    batch = rows if isinstance(rows, int) else config.batch
+    imgsz = config.imgsz if config.origin.get("imgsz") or not artifact.passport.imgsz else max(artifact.passport.imgsz)
+    fixed, rows = input_size(artifact), artifact.inputs[0].shape[0]
+    batch = rows if isinstance(rows, int) else config.batch  # a model of a fixed batch is fed just that
     session = open_model(
         choice.path,
         backend=choice.backend,
@@ -346,17 +330,14 @@ def _opened(name: str, choice: Choice, config: Config, decoder: str | None, trus
         trust=trust,
     )
     try:
-        detector = Detector(
+        detector = detector_for(
+            artifact,
             session,
-            decode,
-            fixed or canvas_for((imgsz, imgsz), imgsz, passport.stride or _STRIDE, dynamic=False),
-            artifact.labels,
-            config.conf,
-            config.iou,
-            config.max_det,
-            None,
-            facts.get("preprocess", PLAIN),
-            facts.get("feeds", {}),
+            decoder=decoder,
+            imgsz=imgsz if fixed is None or config.origin.get("imgsz") else None,
+            conf=config.conf,
+            iou=config.iou,
+            max_det=config.max_det,
         )
         return LoadedModel(name, artifact, choice.passed_over, session, detector, batch, None if fixed else imgsz)
     except BaseException:

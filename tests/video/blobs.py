@@ -22,9 +22,9 @@ from throughline.contracts.frames import Frame
 from throughline.contracts.runs import Gap
 from throughline.contracts.streams import SourceInfo
 from throughline.models.session import Session, open_model
-from throughline.video.detector import Detector
 from throughline.video.job import Job
 from throughline.vision.decoders.yolo import decode
+from throughline.vision.detector import Detector
 
 SIDE, CELL = 64, 8
 LABELS = ("blob",)

@@ -11,9 +11,9 @@ from blobs import LABELS, SIDE, Blobs, job, picture
 
 from throughline.contracts.frames import Frame
 from throughline.models.session import Session, open_model
-from throughline.video.detector import Detector
 from throughline.video.looking import Looking, side_by_side
 from throughline.vision.decoders.yolo import decode
+from throughline.vision.detector import Detector
 
 
 @pytest.fixture(scope="module")

@@ -18,7 +18,7 @@ from throughline.contracts.errors import InputError
 from throughline.contracts.frames import Frame
 from throughline.contracts.runs import Accounting, Ending, Gap
 from throughline.contracts.streams import SourceInfo
-from throughline.video.charts import clock
+from throughline.reports.charts import clock
 from throughline.video.report import RunSummary, SourceSummary, write_report
 from throughline.video.seen import Seen
 from throughline.video.sinks import SINKS, in_one_part

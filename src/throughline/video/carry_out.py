@@ -25,7 +25,6 @@ from throughline.hardware import cores, detect, gpu_memory
 from throughline.models.artifact import read_artifact
 from throughline.models.batching import MOST, bytes_per_frame, fitting_batch
 from throughline.models.session import Session, open_model
-from throughline.video.detector import Detector
 from throughline.video.halt import Halt
 from throughline.video.job import Job, Outcome
 from throughline.video.live_page import LivePage
@@ -38,6 +37,7 @@ from throughline.video.sources import kind_of, open_sources
 from throughline.video.trackers import TRACKERS
 from throughline.vision.canvas import canvas_for
 from throughline.vision.decoders import DECODERS
+from throughline.vision.detector import Detector
 from throughline.vision.preprocess import PLAIN
 
 Callback = Callable[[Frame, Detections], object]

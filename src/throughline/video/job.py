@@ -20,13 +20,13 @@ from throughline.contracts.errors import InputError, SourceFailed
 from throughline.contracts.frames import Frame
 from throughline.contracts.runs import Accounting, Ending, Gap
 from throughline.contracts.streams import Sink, Source, Tracker
-from throughline.video.detector import Detector
 from throughline.video.following import Following
 from throughline.video.halt import Halt
 from throughline.video.journal import Journal
 from throughline.video.looking import Looking, side_by_side
 from throughline.video.moments import Moment
 from throughline.video.pipeline import Intake, Pipeline, Stage, StageTimes
+from throughline.vision.detector import Detector
 
 PART = 128
 """Frames between two commits: the most work that a kill can cost."""

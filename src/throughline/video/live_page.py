@@ -26,6 +26,7 @@ from typing import Any, Final, Self, final
 from urllib.parse import parse_qsl
 
 from throughline.contracts.errors import Unavailable
+from throughline.reports.page import text as page_text
 from throughline.video.moments import EVERY, Moment, Moments
 from throughline.video.preview import Preview, preview
 
@@ -247,8 +248,8 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _page(self) -> None:
         nonce = secrets.token_urlsafe(12)
-        page = Template(_text("live_page.html")).substitute(
-            title=escape(self.server.page.name), nonce=nonce, style=_text("page.css")
+        page = Template(_text()).substitute(
+            title=escape(self.server.page.name), nonce=nonce, style=page_text("page.css")
         )
         policy = (
             f"default-src 'none'; script-src 'nonce-{nonce}'; style-src 'nonce-{nonce}'; img-src blob: data:; "
@@ -299,5 +300,5 @@ def _number(text: str) -> int | None:
     return int(text) if text.isascii() and text.isdigit() and len(text) < 7 else None
 
 
-def _text(name: str) -> str:
-    return resources.files("throughline.video").joinpath(name).read_text("utf-8")
+def _text() -> str:
+    return resources.files("throughline.video").joinpath("live_page.html").read_text("utf-8")

@@ -20,8 +20,8 @@ import numpy.typing as npt
 
 from throughline.contracts.detections import Detections
 from throughline.contracts.frames import Frame
-from throughline.video.detector import Detector
 from throughline.video.pipeline import StageTimes
+from throughline.vision.detector import Detector
 
 _Given = TypeVar("_Given")
 _Made = TypeVar("_Made")

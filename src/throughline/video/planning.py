@@ -17,12 +17,12 @@ from throughline.models.identify import identify
 from throughline.models.loading import require_trust
 from throughline.plugins import Family
 from throughline.settings import Config
-from throughline.video.detector import class_numbers, input_size
 from throughline.video.plan import ModelPlan, Plan, distinct
 from throughline.video.sinks import SINKS
 from throughline.video.sources import kind_of, listed
 from throughline.video.trackers import TRACKERS
 from throughline.vision.decoders import DECODERS
+from throughline.vision.detector import class_numbers, input_size
 
 NO_TRACKER = "none"
 _SAVE = "jsonl,samples"

@@ -6,19 +6,16 @@ what the results say and not what somebody remembered.
 
 from __future__ import annotations
 
-import base64
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from html import escape
-from importlib import resources
 from pathlib import Path
-from string import Template
 
 from throughline.contracts.runs import Accounting, Ending
-from throughline.files import whole_file
-from throughline.video import charts
-from throughline.video.charts import clock
+from throughline.reports import charts
+from throughline.reports.charts import clock
+from throughline.reports.page import Page, figure, figures, pairs
 from throughline.video.seen import Kind, Seen
 
 _TRACKS = 40
@@ -74,14 +71,10 @@ class RunSummary:
 
 def write_report(folder: Path, summary: RunSummary) -> Path:
     """Write ``report.html`` into the run's folder, whole or not at all."""
-    path = folder / "report.html"
-    page = _page(summary).encode("utf-8", "replace")
-    with whole_file(path) as draft:
-        draft.write_bytes(page)
-    return path
+    return _page(summary).write(folder / "report.html")
 
 
-def _page(summary: RunSummary) -> str:
+def _page(summary: RunSummary) -> Page:
     seen = [
         Seen.read(path) if (path := source.folder / "detections.jsonl").exists() else None for source in summary.sources
     ]
@@ -103,22 +96,10 @@ def _page(summary: RunSummary) -> str:
             if source.accounting.inferred
         ),
         _speed(summary),
-        *(_pairs("Model", model) for model in summary.models),
-        _pairs("Settings", summary.settings),
+        *(pairs("Model", model) for model in summary.models),
+        pairs("Settings", summary.settings),
     ]
-    template, style = (
-        resources.files("throughline.video").joinpath(name).read_text("utf-8") for name in ("report.html", "page.css")
-    )
-    return Template(template).substitute(
-        title=escape(summary.name),
-        style=style,
-        state=state,
-        verdict=state.upper(),
-        says=escape(says),
-        tiles="".join(f"<div><dt>{name}</dt><dd>{value}</dd></div>" for name, value in tiles),
-        sections="\n".join(section for section in sections if section),
-        footer=escape(summary.footer),
-    )
+    return Page("Throughline run", summary.name, state, state.upper(), says, dict(tiles), sections, summary.footer)
 
 
 def _verdict(sources: Sequence[SourceSummary]) -> tuple[str, str]:
@@ -272,13 +253,11 @@ def _samples(folder: Path) -> str:
     pictures = sorted(folder.glob("*.jpg"))[:_SAMPLES]
     if not pictures:
         return ""
-    figures = "".join(
-        f'<figure><img alt="frame {int(path.stem):,} with its detections drawn"'
-        f' src="data:image/jpeg;base64,{base64.b64encode(path.read_bytes()).decode()}">'
-        f"<figcaption>frame {int(path.stem):,}</figcaption></figure>"
+    shown = (
+        figure(path.read_bytes(), f"frame {int(path.stem):,} with its detections drawn", f"frame {int(path.stem):,}")
         for path in pictures
     )
-    return f'<h3>Samples</h3><div class="samples">{figures}</div>'
+    return f"<h3>Samples</h3>{figures(shown)}"
 
 
 def _speed(summary: RunSummary) -> str:
@@ -302,12 +281,3 @@ def _speed(summary: RunSummary) -> str:
         )
         parts.append(f'<h3>Speed</h3><p class="note">Frames per second, along the working time.</p>{drawn}')
     return f"<section><h2>Time</h2>{''.join(parts)}</section>" if parts else ""
-
-
-def _pairs(title: str, pairs: Mapping[str, str]) -> str:
-    if not pairs:
-        return ""
-    rows = "".join(
-        f'<tr><th scope="row">{escape(name)}</th><td>{escape(value)}</td></tr>' for name, value in pairs.items()
-    )
-    return f'<section><h2>{title}</h2><table class="plain"><tbody>{rows}</tbody></table></section>'

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, TypeAlias, final
 
 from throughline.contracts.errors import InputError
-from throughline.video.charts import Points
+from throughline.reports.charts import Points
 
 _BINS = 240
 

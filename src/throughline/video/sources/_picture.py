@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from throughline.video.sources._siting import UNKNOWN, sited
 from throughline.video.sources._turn import Turn
-from throughline.vision.scaling import room, scaled
+from throughline.vision.scaling import room, scaled, thinned
 
 if TYPE_CHECKING:
     import av
@@ -102,7 +102,7 @@ class Planes:
         small = room("planes", (3, height, width), light.dtype)
         scaled(light, (height, width), small[0])
         for plane, place in zip(colours, small[1:], strict=True):
-            cv2.resize(plane, (width, height), dst=place)
+            cv2.resize(thinned(plane, height), (width, height), dst=place)
         merged = cv2.merge(list(small), dst=room("merged", (height, width, 3), light.dtype))
         return self.turn.apply(cv2.transform(merged, self._to_rgb(merged.dtype)))
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import final
+from typing import Final, final
 
 import numpy as np
 import numpy.typing as npt
@@ -13,8 +13,15 @@ from throughline.contracts.artifacts import Array, Artifact, Predictor
 from throughline.contracts.detections import Detections
 from throughline.contracts.errors import InputError, nearest
 from throughline.contracts.frames import Frame
+from throughline.vision.canvas import canvas_for
+from throughline.vision.decoders import DECODERS
 from throughline.vision.letterbox import Letterbox
 from throughline.vision.preprocess import PLAIN, Preprocess, normalise
+
+USUAL_SIZE: Final = 640
+"""The longer input side of a model that leaves it open and does not say what it was trained on."""
+USUAL_STRIDE: Final = 32
+"""What a model's input sides are multiples of, where nobody has said."""
 
 
 @final
@@ -81,6 +88,49 @@ class Detector:
         if self.classes is None:
             return found
         return [one[np.isin(one.class_id, self.classes)] for one in found]
+
+
+def detector_for(
+    artifact: Artifact,
+    predictor: Predictor,
+    *,
+    decoder: str | None = None,
+    frame: tuple[int, int] | None = None,
+    imgsz: int | None = None,
+    conf: float = 0.25,
+    iou: float = 0.7,
+    max_det: int = 300,
+    classes: tuple[int, ...] | None = None,
+) -> Detector:
+    """A model that is open, ready for pictures of this height and width; for a square input where none is given."""
+    passport, fixed = artifact.passport, input_size(artifact)
+    family = decoder or passport.decoder
+    if family is None:
+        raise InputError(
+            f"{artifact.path}: its outputs ({', '.join(map(str, artifact.outputs))}) do not say how they are read",
+            f"give a decoder, one of: {', '.join(DECODERS.names())}",
+        )
+    if fixed is not None and imgsz not in (None, max(fixed)):
+        raise InputError(
+            f"imgsz={imgsz}: {artifact.path} takes pictures of {fixed[0]}x{fixed[1]} only", "leave imgsz away"
+        )
+    facts = DECODERS.get(family).facts
+    preprocess: Preprocess = facts.get("preprocess", PLAIN)
+    longer = imgsz or (max(passport.imgsz) if passport.imgsz else USUAL_SIZE)
+    shape = frame if frame is not None and min(frame) else (longer, longer)
+    open_sides = frame is not None and not preprocess.stretch
+    return Detector(
+        predictor,
+        DECODERS.make(family),
+        fixed or canvas_for(shape, longer, passport.stride or USUAL_STRIDE, dynamic=open_sides),
+        artifact.labels,
+        conf,
+        iou,
+        max_det,
+        classes,
+        preprocess,
+        facts.get("feeds", {}),
+    )
 
 
 def input_size(artifact: Artifact) -> tuple[int, int] | None:

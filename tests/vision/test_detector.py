@@ -12,8 +12,8 @@ from throughline.contracts.artifacts import Artifact, Passport, TensorSpec
 from throughline.contracts.errors import InputError
 from throughline.contracts.frames import Frame
 from throughline.models.session import open_model
-from throughline.video.detector import Detector, class_numbers, input_size
 from throughline.vision.decoders.yolo import decode
+from throughline.vision.detector import Detector, class_numbers, input_size
 from throughline.vision.preprocess import Preprocess
 
 
