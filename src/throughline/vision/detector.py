@@ -76,11 +76,15 @@ class Detector:
 
     def predict(self, batch: npt.NDArray[np.float32]) -> dict[str, Array]:
         """The model's raw answers for a batch."""
+        return self.predictor.predict(self.inputs_for(batch))
+
+    def inputs_for(self, batch: npt.NDArray[np.float32]) -> dict[str, Array]:
+        """All that the model is given for a batch, by name."""
         pictures, *others = self.predictor.inputs
         feeds: dict[str, Array] = {pictures.name: batch.astype(pictures.dtype, copy=False)}
         for spec in others:
             feeds[spec.name] = self.feeds[spec.name](self.canvas, len(batch)).astype(spec.dtype, copy=False)
-        return self.predictor.predict(feeds)
+        return feeds
 
     def read(self, outputs: Mapping[str, Array], fits: Sequence[Letterbox]) -> list[Detections]:
         """What was found in each frame of a batch."""
