@@ -11,6 +11,7 @@ from throughline.models import passport as passports
 from throughline.models.artifact import Given, describe
 from throughline.models.identify import Description, identify
 from throughline.terminal import fields, human_bytes
+from throughline.vision.canvas import read_size
 from throughline.vision.decoders import DECODERS
 
 
@@ -99,7 +100,7 @@ def inspect(
     """
     if decoder is not None and decoder not in DECODERS.names():
         raise InputError(f"there is no decoder '{decoder}'", nearest(decoder, DECODERS.names()))
-    given = Given(task, _read_labels(labels), decoder, _read_size(imgsz), stride, licence)
+    given = Given(task, _read_labels(labels), decoder, None if imgsz is None else read_size(imgsz), stride, licence)
     path = Path(file)
     description = identify(path)
     artifact = describe(description, path, given)
@@ -176,12 +177,3 @@ def _read_labels(text: str | None) -> tuple[str, ...] | None:
     if not names:
         raise InputError(f"--labels {text!r} holds no name", "give names separated by commas, or a file of one a line")
     return names
-
-
-def _read_size(text: str | None) -> tuple[int, int] | None:
-    if text is None:
-        return None
-    sides = text.lower().split("x")
-    if len(sides) > 2 or not all(side.isdigit() and 1 <= int(side) <= 65_536 for side in sides):
-        raise InputError(f"--imgsz {text!r} is not a size", "give 640, or 384x640 for height x width")
-    return int(sides[0]), int(sides[-1])

@@ -19,3 +19,11 @@ def canvas_for(frame: tuple[int, int], imgsz: int, stride: int, dynamic: bool) -
     # In whole numbers, rounded up: a canvas a fraction too small would shrink the whole picture.
     height, width = (-(-side * longer // (max(frame) * stride)) * stride for side in frame)
     return height, width
+
+
+def read_size(text: str) -> tuple[int, int]:
+    """Height and width as they are written: 640, or 384x640."""
+    sides = text.lower().split("x")
+    if len(sides) > 2 or not all(side.isdigit() and 1 <= int(side) <= 65_536 for side in sides):
+        raise InputError(f"--imgsz {text!r} is not a size", "give 640, or 384x640 for height x width")
+    return int(sides[0]), int(sides[-1])
