@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 
 from throughline.contracts.errors import InputError, SourceFailed
+from throughline.data.picture_headers import size_of
+from throughline.data.pictures import read_picture
 from throughline.video.sources import SOURCES, kind_of, open_sources
-from throughline.video.sources._headers import size_of
-from throughline.video.sources.images import ImagesSource, read_image
+from throughline.video.sources.images import ImagesSource
 
 
 def save(path: Path, image: np.ndarray) -> Path:
@@ -38,7 +39,7 @@ def test_every_member_describes_itself() -> None:
 def test_the_size_is_read_from_the_header(tmp_path: Path, ending: str) -> None:
     path = save(tmp_path / f"a.{ending}", picture())
     assert size_of(path.read_bytes()) == (34, 21)
-    assert read_image(path).shape == (21, 34, 3)
+    assert read_picture(path).shape == (21, 34, 3)
 
 
 def test_pictures_come_in_the_order_in_which_people_count(tmp_path: Path) -> None:
@@ -77,7 +78,7 @@ def test_exif_orientation_is_applied(tmp_path: Path) -> None:
     data = path.read_bytes()
     exif = b"Exif\0\0" + tiff
     path.write_bytes(data[:2] + b"\xff\xe1" + struct.pack(">H", len(exif) + 2) + exif + data[2:])
-    turned = read_image(path)
+    turned = read_picture(path)
     assert turned.shape == (34, 21, 3)
     assert np.abs(turned[2, -3].astype(int) - (220, 40, 90)).max() < 40
     assert (ImagesSource(str(path)).info.width, ImagesSource(str(path)).info.height) == (21, 34)
@@ -90,7 +91,7 @@ def test_an_absurd_size_is_refused_before_it_is_decoded(tmp_path: Path) -> None:
     )
     (tmp_path / "bomb.png").write_bytes(data)
     with pytest.raises(InputError, match="60000x60000"):
-        read_image(tmp_path / "bomb.png")
+        read_picture(tmp_path / "bomb.png")
 
 
 def test_the_kind_follows_from_what_is_there(tmp_path: Path) -> None:

@@ -16,8 +16,8 @@ from typing import Any, cast
 
 from throughline.contracts.errors import InputError
 from throughline.contracts.streams import Source
+from throughline.data.picture_headers import is_image
 from throughline.plugins import Family
-from throughline.video.sources._headers import is_image
 from throughline.video.sources._listed import listed
 
 __all__ = ["SOURCES", "kind_of", "listed", "open_sources"]

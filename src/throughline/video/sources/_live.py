@@ -20,8 +20,8 @@ from throughline.contracts.errors import InputError, SourceFailed, ThroughlineEr
 from throughline.contracts.frames import Frame
 from throughline.contracts.runs import Gap
 from throughline.contracts.streams import SourceInfo
+from throughline.data.picture_headers import check_size
 from throughline.video.sources._hardware import decoder_of
-from throughline.video.sources._headers import check_size
 from throughline.video.sources._media import picture_stream, reason_of
 from throughline.video.sources._picture import decoded
 from throughline.video.sources._turn import Turns

@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from throughline.contracts.errors import InputError
+from throughline.data.picture_headers import MOST_PIXELS, check_size
 from throughline.video.sources._hardware import opened_with
-from throughline.video.sources._headers import MOST_PIXELS, check_size
 
 if TYPE_CHECKING:
     import av

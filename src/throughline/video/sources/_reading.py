@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any, final
 
 from throughline.contracts.errors import SourceFailed
 from throughline.contracts.runs import Gap
+from throughline.data.picture_headers import check_size
 from throughline.video.sources._count import Count, is_dated, shows
-from throughline.video.sources._headers import check_size
 from throughline.video.sources._matroska import hangs_together
 from throughline.video.sources._media import reason_of
 from throughline.video.sources._mp4 import is_trimmed

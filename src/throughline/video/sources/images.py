@@ -7,25 +7,20 @@ read leaves a gap in its place, and its number stays empty.
 from __future__ import annotations
 
 import glob
-import re
 from collections.abc import Iterator, Sequence
 from fractions import Fraction
 from pathlib import Path
-from typing import Any, cast, final
-
-import numpy as np
-import numpy.typing as npt
+from typing import Any, final
 
 from throughline.contracts.errors import InputError, SourceFailed
 from throughline.contracts.frames import Frame
 from throughline.contracts.runs import Gap
 from throughline.contracts.streams import SourceInfo
+from throughline.data.pictures import in_order, is_picture_file, read_picture
 from throughline.plugins import Plugin
-from throughline.video.sources._headers import check_size, is_image, is_whole, size_of
 from throughline.video.sources._window import Window
 
 _RATE = 30
-_MOST_BYTES = 2**30
 
 
 @final
@@ -80,7 +75,7 @@ class ImagesSource:
             if self._closed or seconds + 1e-6 >= self._window.end:
                 return
             try:
-                image = read_image(path)
+                image = read_picture(path)
             except InputError as error:
                 self._gaps.append(Gap(seconds, (number + 1) / _RATE, error.problem))
                 continue
@@ -96,37 +91,11 @@ class ImagesSource:
     def _first_size(self) -> tuple[int, int]:
         for path in self._paths:
             try:
-                image = read_image(path)
+                image = read_picture(path)
             except InputError:
                 continue
             return image.shape[1], image.shape[0]
         return 0, 0
-
-
-def read_image(path: Path) -> npt.NDArray[np.uint8]:
-    """One still picture in RGB, turned as its EXIF data says; its declared size is checked before it is decoded."""
-    import cv2
-
-    try:
-        if path.stat().st_size > _MOST_BYTES:
-            raise InputError(f"{path.name}: it is larger than 1 GiB", "give a smaller picture")
-        data = path.read_bytes()
-    except OSError as error:
-        raise InputError(f"{path.name}: cannot be read: {error.strerror}", "check the file") from None
-    try:
-        width, height = size_of(data)
-    except InputError as error:
-        raise InputError(f"{path.name}: {error.problem}", error.fix) from None
-    check_size(width, height, path.name)
-    if not is_whole(data):
-        raise InputError(f"{path.name}: its end is missing", "copy it again from where it came from")
-    try:
-        image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR_RGB)
-    except cv2.error:
-        image = None
-    if image is None:
-        raise InputError(f"{path.name}: it cannot be decoded", "give a picture that is whole")
-    return cast("npt.NDArray[np.uint8]", image)
 
 
 def _found(spec: str) -> list[Path]:
@@ -134,28 +103,10 @@ def _found(spec: str) -> list[Path]:
     if path.is_file():
         return [path]
     names = [str(one) for one in path.iterdir()] if path.is_dir() else glob.glob(spec, recursive=True)
-    found = sorted((Path(one) for one in names if _is_image_file(Path(one))), key=_natural)
+    found = sorted((Path(one) for one in names if is_picture_file(Path(one))), key=in_order)
     if not found:
         raise InputError(f"'{spec}': there are no images in it", "give a folder of PNG, JPEG, BMP, WebP or TIFF files")
     return found
-
-
-def _is_image_file(path: Path) -> bool:
-    """By its first bytes, or, so that a damaged one is a gap and not overlooked, by its ending."""
-    if not path.is_file() or path.name.startswith("."):
-        return False
-    if path.suffix.lower() in {".png", ".jpg", ".jpeg", ".bmp", ".webp", ".tif", ".tiff"}:
-        return True
-    with path.open("rb") as file:
-        return is_image(file.read(64))
-
-
-def _natural(path: Path) -> tuple[list[tuple[bool, int, str]], str]:
-    """So that frame 9 comes before frame 10."""
-    pieces = re.split(r"(\d+)", str(path))
-    return [(not piece.isdecimal(), int(piece) if piece.isdecimal() else 0, piece) for piece in pieces if piece], str(
-        path
-    )
 
 
 PLUGIN = Plugin(make=ImagesSource, summary="an image, a folder or a glob of images", needs=("cv2",))

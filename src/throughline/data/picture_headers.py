@@ -43,6 +43,16 @@ def size_of(data: bytes) -> tuple[int, int]:
     return size
 
 
+def upright_size_of(data: bytes) -> tuple[int, int]:
+    """Width and height once the picture is turned as its EXIF data says, which is how it is read."""
+    width, height = size_of(data)
+    try:
+        turned = _orientation(data) in (5, 6, 7, 8)
+    except (struct.error, IndexError):
+        turned = False
+    return (height, width) if turned else (width, height)
+
+
 def is_whole(data: bytes) -> bool:
     """Whether the end of the picture is there, where the format marks it."""
     if data.startswith(b"\xff\xd8"):
@@ -115,10 +125,55 @@ def _webp(data: bytes) -> tuple[int, int] | None:
 
 
 def _tiff(data: bytes) -> tuple[int, int] | None:
+    found = _tags(data)
+    return (found[256], found[257]) if {256, 257} <= found.keys() else None
+
+
+def _orientation(data: bytes) -> int:
+    exif = _exif(data)
+    return _tags(exif).get(274, 1) if exif[:4] in (b"II*\0", b"MM\0*") else 1
+
+
+def _exif(data: bytes) -> bytes:
+    """Where it begins, wherever the format keeps it."""
+    if data.startswith(b"\xff\xd8"):
+        return _jpeg_exif(data)
+    if data.startswith(b"\x89PNG"):
+        at = 8
+        while at + 8 <= len(data):
+            length = int(struct.unpack_from(">I", data, at)[0])
+            if data[at + 4 : at + 8] == b"eXIf":
+                return data[at + 8 : at + 8 + length]
+            at += 12 + length
+    if data.startswith(b"RIFF"):
+        at = 12
+        while at + 8 <= len(data):
+            length = int(struct.unpack_from("<I", data, at + 4)[0])
+            if data[at : at + 4] == b"EXIF":
+                return data[at + 8 : at + 8 + length]
+            at += 8 + length + length % 2
+    return data if data.startswith((b"II*\0", b"MM\0*")) else b""
+
+
+def _jpeg_exif(data: bytes) -> bytes:
+    at = 2
+    while data[at] == 0xFF and data[at + 1] not in (0xDA, 0xD9):
+        if data[at + 1] == 0xFF:
+            at += 1
+            continue
+        length = int(struct.unpack_from(">H", data, at + 2)[0])
+        if data[at + 1] == 0xE1 and data[at + 4 : at + 10] == b"Exif\0\0":
+            return data[at + 10 : at + 2 + length]
+        at += 2 + length
+    return b""
+
+
+def _tags(data: bytes) -> dict[int, int]:
+    """The numbers in a TIFF file's first directory; EXIF data are such a file, too."""
     order = "<" if data.startswith(b"II") else ">"
     at = int(struct.unpack_from(order + "I", data, 4)[0])
     found: dict[int, int] = {}
     for entry in range(int(struct.unpack_from(order + "H", data, at)[0])):
         tag, kind = struct.unpack_from(order + "HH", data, at + 2 + 12 * entry)
         found[tag] = int(struct.unpack_from(order + ("H" if kind == 3 else "I"), data, at + 10 + 12 * entry)[0])
-    return (found[256], found[257]) if {256, 257} <= found.keys() else None
+    return found
