@@ -1,0 +1,64 @@
+"""Which layers of a graph are worth eight bits, and which of its tensors must not share one scale.
+
+The work of a network is in its convolutions and matrix products. What comes after the last of them turns features
+into boxes and scores: it costs little, and one scale over pixels and probabilities leaves nothing of the latter.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+import numpy as np
+
+from throughline.contracts.artifacts import Array
+from throughline.models.transforms._graph import STANDARD, constants
+
+WEIGHTED: Final = ("Conv", "ConvTranspose", "MatMul", "Gemm")
+JOINING: Final = ("Concat", "Add", "Sum", "Max", "Min")
+_RATIO: Final = 20.0
+"""Tensors whose ranges differ by more than this do not share a scale: the smaller has under four bits left."""
+
+
+def weighted(model: Any, weights: Mapping[str, Array] | None = None) -> list[Any]:
+    """The nodes that multiply by weights of their own, in order, save those whose weights are a ruler (0, 1, 2 ...)."""
+    known = constants(model) if weights is None else weights
+    return [
+        node
+        for node in model.graph.node
+        if node.op_type in WEIGHTED
+        and node.domain in STANDARD
+        and any(name in known for name in node.input[:2])
+        and not any(_is_ruler(known[name]) for name in node.input[:2] if name in known)
+    ]
+
+
+def tail(model: Any) -> set[str]:
+    """The names of the nodes after which no weighted layer comes, the weighted ones themselves apart."""
+    layers = {node.name for node in weighted(model)}
+    needed: set[str] = set()
+    inside: set[str] = set()
+    for node in reversed(model.graph.node):
+        if node.name in layers or needed.intersection(node.output):
+            inside.add(node.name)
+            needed.update(node.input)
+    return {node.name for node in model.graph.node if node.name not in inside}
+
+
+def unlike(model: Any, ranges: Mapping[str, tuple[float, float]]) -> set[str]:
+    """The names of the nodes that bring together tensors of too different ranges."""
+    found = set()
+    for node in model.graph.node:
+        if node.op_type not in JOINING:
+            continue
+        reach = [max(map(abs, ranges[name])) for name in node.input if name in ranges]
+        reach = [one for one in reach if one > 0]
+        if len(reach) > 1 and max(reach) > _RATIO * min(reach):
+            found.add(node.name)
+    return found
+
+
+def _is_ruler(values: Array) -> bool:
+    """Whether these weights only count: what reads a distance out of a distribution over distances."""
+    flat = values.ravel()
+    return 4 <= flat.size <= 64 and bool(np.array_equal(flat, np.arange(flat.size, dtype=flat.dtype)))
