@@ -18,6 +18,19 @@ def side_by_side(
     found: Iterable[Detections], truth: Iterable[Detections]
 ) -> Iterator[tuple[int, Detections, Detections]]:
     """Each frame's number with the objects that were found in it and those that are really there."""
+    for frame, seen, real in _together(found, truth):
+        yield frame, seen[~seen.of_frame], real[~real.of_frame]
+
+
+def said_of_frames(
+    found: Iterable[Detections], truth: Iterable[Detections]
+) -> Iterator[tuple[int, Detections, Detections]]:
+    """Each frame's number with what was said of it as a whole and what is true of it."""
+    for frame, seen, real in _together(found, truth):
+        yield frame, seen[seen.of_frame], real[real.of_frame]
+
+
+def _together(found: Iterable[Detections], truth: Iterable[Detections]) -> Iterator[tuple[int, Detections, Detections]]:
     for frame, (seen, real) in enumerate(zip_longest(found, truth)):
         if seen is None or real is None:
             ends, other = ("results", "truth") if seen is None else ("truth", "results")
@@ -35,7 +48,7 @@ def side_by_side(
             raise InputError(f"frame {frame}: a box or a confidence of the results is not a finite number")
         if not np.isfinite(real.xyxy).all() or (real.xyxy[:, 2:] < real.xyxy[:, :2]).any():
             raise InputError(f"frame {frame}: a box of the truth ends before it begins, or is not finite")
-        yield frame, seen[~seen.of_frame], real[~real.of_frame]
+        yield frame, seen, real
 
 
 def overlaps(found: Detections, truth: Detections, crowd: npt.NDArray[np.bool_] | None = None) -> Boxes:

@@ -1,0 +1,94 @@
+"""How sure a figure is: it is worked out again on samples drawn anew from the samples, with replacement.
+
+A draw is told as how often each sample was taken, so that a metric can weigh what it already
+knows of each instead of starting again. Same seed, same draws, however they are dealt out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Final, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from throughline.contracts.errors import InputError
+
+RESAMPLES: Final = 1000
+"""How often samples are drawn anew; the edges of a 95 % interval then rest on 25 draws each."""
+_AT_ONCE: Final = 64
+
+Counts: TypeAlias = npt.NDArray[np.int64]
+"""How often each sample was taken: samples x draws."""
+Floats: TypeAlias = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class Interval:
+    """A figure with its 95 % interval; not a number where nothing is known.
+
+    Attributes:
+        value: the figure on the samples as they are.
+        low: the interval's lower edge.
+        high: its upper edge.
+        error: the standard error.
+        samples: how many samples it rests on.
+    """
+
+    value: float
+    low: float
+    high: float
+    error: float
+    samples: int
+
+    def __str__(self) -> str:
+        if np.isnan(self.value):
+            return "nothing to measure"
+        return f"{self.value:.4f} ({self.low:.4f} to {self.high:.4f})"
+
+
+def draws(
+    samples: int, resamples: int = RESAMPLES, seed: int = 0, groups: Sequence[str] | None = None
+) -> Iterator[Counts]:
+    """How often each sample is taken, ``samples`` x at most 64 draws at a time.
+
+    Args:
+        samples: how many there are.
+        resamples: how many draws.
+        seed: which draws.
+        groups: what each sample belongs to: groups are then drawn, each with all its samples, since
+            frames of one video are not so many independent pictures.
+    """
+    if samples < 1 or resamples < 1:
+        raise InputError(f"{resamples} draws of {samples} samples were asked for", "there must be one of each at least")
+    chance = np.random.default_rng(seed)
+    _, member = np.unique(np.arange(samples) if groups is None else np.array(groups), return_inverse=True)
+    many = int(member.max()) + 1
+    for start in range(0, resamples, _AT_ONCE):
+        several = min(_AT_ONCE, resamples - start)
+        taken = [np.bincount(chance.integers(0, many, many), minlength=many) for _ in range(several)]
+        yield np.ascontiguousarray(np.stack(taken, axis=1)[member])
+
+
+def spread(
+    values_of: Callable[[Counts], Floats],
+    samples: int,
+    *,
+    resamples: int = RESAMPLES,
+    seed: int = 0,
+    groups: Sequence[str] | None = None,
+) -> Floats:
+    """Figures on every draw, figures x draws; ``values_of`` gives draws, or figures x draws, from counts."""
+    parts = [np.atleast_2d(values_of(counts)) for counts in draws(samples, resamples, seed, groups)]
+    return np.concatenate(parts, axis=1)
+
+
+def percentile_interval(value: float, drawn: Floats, samples: int) -> Interval:
+    """The middle 95 % of what the draws gave; draws in which nothing could be measured are left out."""
+    known = drawn[np.isfinite(drawn)]
+    if np.isnan(value) or not len(known):
+        nothing = float("nan")
+        return Interval(float(value), nothing, nothing, nothing, samples)
+    low, high = np.percentile(known, (2.5, 97.5))
+    return Interval(float(value), float(low), float(high), float(known.std()), samples)
