@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from html import escape
 
 _WIDTH, _LEFT, _RIGHT = 1000, 64, 14
@@ -90,6 +91,154 @@ def bars(title: str, about: str, rows: Sequence[tuple[str, float, str]]) -> str:
             f'<text x="{left + width + 8:.1f}" y="{y + 15}">{escape(written)}</text>'
         )
     return _svg(title, about, len(rows) * _ROW + 4, marks)
+
+
+def curves(
+    title: str,
+    about: str,
+    series: Mapping[str, Points],
+    across: str,
+    up: str,
+    spans: tuple[tuple[float, float], tuple[float, float]] = ((0.0, 1.0), (0.0, 1.0)),
+) -> str:
+    """Lines over any two quantities, coloured in their order; ``spans`` are from where to where each axis goes."""
+    plot = _Plot(*spans)
+    marks = plot.axes(across, up)
+    for number, (name, points) in enumerate(series.items()):
+        places = [f"{plot.x(a):.1f},{plot.y(b):.1f}" for a, b in points]
+        if places:
+            marks.append(
+                f'<path class="line" style="stroke:var(--c{number % COLOURS})" d="M{" L".join(places + places[-1:])}">'
+                f"<title>{escape(name)}</title></path>"
+            )
+    return _svg(title, about, plot.height, marks)
+
+
+def scatter(title: str, about: str, points: Sequence[tuple[float, float, str, int]], across: str, up: str) -> str:
+    """Points, each with its name and colour; a name is left to hovering where there is no room to write it."""
+    plot = _Plot(_around([point[0] for point in points]), _around([point[1] for point in points]))
+    marks = plot.axes(across, up)
+    taken = [(plot.x(a) - 7, plot.y(b) - 7, plot.x(a) + 7, plot.y(b) + 7) for a, b, _, _ in points]
+    for a, b, name, colour in points:
+        x, y = plot.x(a), plot.y(b)
+        marks.append(
+            f'<circle cx="{x:.1f}" cy="{y:.1f}" r="5.5" style="fill:var(--c{colour % COLOURS})">'
+            f"<title>{escape(name)}: {a:.4g}, {b:.4g}</title></circle>"
+        )
+        wide = 6.6 * len(name)
+        for left, middle in ((x + 10, y), (x - 10 - wide, y), (x - wide / 2, y - 16), (x - wide / 2, y + 16)):
+            place = (left, middle - 8, left + wide, middle + 8)
+            inside = left >= _LEFT and left + wide <= _WIDTH and middle - 8 >= 0 and middle + 8 <= plot.low
+            if inside and not any(_overlap(place, other) for other in taken):
+                taken.append(place)
+                marks.append(f'<text x="{left:.1f}" y="{middle + 4:.1f}">{escape(name)}</text>')
+                break
+    return _svg(title, about, plot.height, marks)
+
+
+def heat(
+    title: str,
+    about: str,
+    rows: Sequence[str],
+    columns: Sequence[str],
+    values: Sequence[Sequence[float]],
+    across: str,
+    up: str,
+) -> str:
+    """A number in every cell, darker the larger its share of its row: names of rows and columns, and of the axes."""
+    left, top, high = 170, 118, 26
+    wide = min(96.0, (_WIDTH - left - _RIGHT) / max(1, len(columns)))
+    marks = [
+        f'<text x="{left + wide * len(columns) / 2:.1f}" y="14" text-anchor="middle">{escape(across)}</text>',
+        f'<text x="16" y="{top + high * len(rows) / 2:.1f}" text-anchor="middle"'
+        f' transform="rotate(-90 16 {top + high * len(rows) / 2:.1f})">{escape(up)}</text>',
+    ]
+    for number, name in enumerate(columns):
+        x = left + wide * (number + 0.5) + 4
+        marks.append(
+            f'<text x="{x:.1f}" y="{top - 8}" transform="rotate(-42 {x:.1f} {top - 8})">{escape(_cut(name))}</text>'
+        )
+    for row, (name, cells) in enumerate(zip(rows, values, strict=True)):
+        y, whole = top + high * row, sum(cells) or 1
+        marks.append(f'<text x="{left - 8}" y="{y + 17}" text-anchor="end">{escape(_cut(name))}</text>')
+        for column, value in enumerate(cells):
+            x, share = left + wide * column, value / whole
+            told = f"{name}, {columns[column]}: {value:g} ({share:.0%})"
+            marks.append(
+                f'<rect x="{x + 1:.1f}" y="{y + 1}" width="{wide - 2:.1f}" height="{high - 2}" rx="2" class="bar"'
+                f' style="fill-opacity:{0.05 + 0.9 * share:.2f}"><title>{escape(told)}</title></rect>'
+            )
+            if value and wide > 7 * len(f"{value:g}"):
+                ink = "var(--paper)" if share > 0.5 else "var(--ink)"
+                marks.append(
+                    f'<text x="{x + wide / 2:.1f}" y="{y + 17}" text-anchor="middle" style="fill:{ink};'
+                    f'pointer-events:none">{value:g}</text>'
+                )
+    return _svg(title, about, top + high * len(rows) + 6, marks)
+
+
+@dataclass(frozen=True, slots=True)
+class _Plot:
+    """An area with two axes, each from one number to another."""
+
+    across: tuple[float, float]
+    up: tuple[float, float]
+    height: int = 380
+    high: int = 12
+    low: int = 330
+
+    def x(self, value: float) -> float:
+        return _x(value, self.across)
+
+    def y(self, value: float) -> float:
+        start, end = self.up
+        return self.low - (self.low - self.high) * min(1.0, max(0.0, (value - start) / ((end - start) or 1)))
+
+    def axes(self, across: str, up: str) -> list[str]:
+        marks = [f'<line class="axis" x1="{_LEFT}" x2="{_WIDTH - _RIGHT}" y1="{self.low}" y2="{self.low}"/>']
+        for step in _between(*self.up):
+            y = self.y(step)
+            marks.append(
+                f'<line class="grid" x1="{_LEFT}" x2="{_WIDTH - _RIGHT}" y1="{y:.1f}" y2="{y:.1f}"/>'
+                f'<text x="{_LEFT - 8}" y="{y + 4:.1f}" text-anchor="end">{step:g}</text>'
+            )
+        for step in _between(*self.across):
+            x = self.x(step)
+            marks.append(
+                f'<line class="axis" x1="{x:.1f}" x2="{x:.1f}" y1="{self.low}" y2="{self.low + 4}"/>'
+                f'<text x="{x:.1f}" y="{self.low + 19}" text-anchor="middle">{step:g}</text>'
+            )
+        middle = (self.low + self.high) / 2
+        marks.append(f'<text x="{_WIDTH - _RIGHT}" y="{self.height - 8}" text-anchor="end">{escape(across)}</text>')
+        marks.append(
+            f'<text x="14" y="{middle:.1f}" text-anchor="middle" transform="rotate(-90 14 {middle:.1f})">'
+            f"{escape(up)}</text>"
+        )
+        return marks
+
+
+def _around(values: Sequence[float]) -> tuple[float, float]:
+    """A little more than all the values span."""
+    low, high = min(values, default=0.0), max(values, default=1.0)
+    edge = (high - low) * 0.08 or abs(high) * 0.1 or 1.0
+    return low - edge, high + edge
+
+
+def _between(low: float, high: float) -> list[float]:
+    """Round numbers from one to another."""
+    rough = (high - low) / 5 or 1.0
+    unit = 10 ** math.floor(math.log10(rough))
+    step = next(unit * factor for factor in (1, 2, 5, 10) if unit * factor >= rough * 0.999)
+    first, last = math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9)
+    return [round(step * number, 12) for number in range(first, last + 1)]
+
+
+def _overlap(a: tuple[float, float, float, float], b: tuple[float, float, float, float]) -> bool:
+    return a[0] < b[2] and b[0] < a[2] and a[1] < b[3] and b[1] < a[3]
+
+
+def _cut(name: str) -> str:
+    return name if len(name) <= 20 else f"{name[:19]}…"
 
 
 def _svg(title: str, about: str, height: float, marks: Sequence[str]) -> str:
