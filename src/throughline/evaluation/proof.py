@@ -1,0 +1,401 @@
+"""Both models over the same inputs, once: raw answers compared as they come, decoded ones kept.
+
+Each model sees a picture the way its own passport says, as it will at work. Where that makes the same tensor for
+both, which is the rule, one pass of each serves every check.
+"""
+
+from __future__ import annotations
+
+import heapq
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Final, TypeAlias, final
+
+from throughline.contracts.artifacts import Array, Artifact, Predictor, Step, TensorSpec
+from throughline.contracts.detections import Detections
+from throughline.contracts.errors import InputError, ThroughlineError
+from throughline.contracts.frames import Frame
+from throughline.contracts.samples import DataSet, Sample
+from throughline.contracts.verdicts import Check
+from throughline.evaluation.axes import axes_checks
+from throughline.evaluation.matched import Agreement, MatchedOutputs, Matching
+from throughline.evaluation.numeric import NumericDifference, OutputError, Tolerance
+from throughline.evaluation.seeded import natural_pictures, seeded_arrays
+from throughline.models.feeding import carrier
+from throughline.vision.detector import USUAL_SIZE, Detector, detector_for, input_size
+from throughline.vision.letterbox import Letterbox
+from throughline.vision.preprocess import PLAIN
+
+Model: TypeAlias = tuple[Artifact, Predictor]
+Feed: TypeAlias = Mapping[str, Array]
+KEPT: Final = 4
+"""So many inputs are kept to be fed as one batch."""
+_WORST: Final = 4
+_CLASSIFIERS: Final = ("classify", "yolo_cls")
+_RANKING: Final = {"TopK", "NonMaxSuppression", "NonMaxSuppressionIEInternal", "MulticlassNms", "MatrixNms"}
+_EVERYTHING: Final = 0.001
+"""From which confidence on average precision wants to know of boxes."""
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class Worst:
+    """A picture of which the two say different things.
+
+    Attributes:
+        sample: the picture.
+        disagreement: from 0, all the same, to 1, nothing.
+    """
+
+    sample: Sample
+    disagreement: float
+    reference: Detections
+    candidate: Detections
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class Answers:
+    """What came of the pass.
+
+    Attributes:
+        inputs: what was shown, in words.
+        checks: on batches, on open axes, and on what could not be compared at all.
+        found: what both found in each picture, where a decoder reads their outputs.
+        feeds: a few of the inputs, as they were fed.
+        seconds: where the time went: "reference", "candidate" and "all".
+    """
+
+    inputs: str
+    outputs: tuple[OutputError, ...]
+    checks: tuple[Check, ...]
+    matched: MatchedOutputs | None
+    found: tuple[list[Detections], list[Detections]] | None
+    feeds: tuple[Feed, ...]
+    worst: tuple[Worst, ...]
+    notes: tuple[str, ...]
+    seconds: Mapping[str, float]
+
+
+def compare_answers(
+    reference: Model,
+    candidate: Model,
+    *,
+    data: DataSet | None,
+    arrays: Mapping[str, Array] | None,
+    tolerance: Tolerance,
+    agreement: Agreement,
+    decoder: str | None = None,
+    steps: Sequence[Step] = (),
+    conf: float = 0.25,
+    iou: float = 0.7,
+) -> Answers:
+    """Run both over all inputs.
+
+    Raises:
+        InputError: the data do not go with the models.
+    """
+    comparison = _Comparison(reference, candidate, tolerance, agreement, decoder, steps, conf, iou)
+    if arrays is not None:
+        return comparison.over_arrays(arrays, f"{_rows(arrays)} rows of the arrays given")
+    if comparison.takes_pictures:
+        if data is not None:
+            return comparison.over_pictures(data, f"{len(data)} pictures of {data.name}")
+        data = natural_pictures(comparison.usual_size)
+        told = f"{len(data)} seeded pictures with a natural spectrum, since no data were given"
+        return comparison.over_pictures(data, told)
+    if data is not None:
+        raise InputError(
+            f"{reference[0].path} takes {', '.join(map(str, reference[0].inputs))}, which no picture fills",
+            "give named arrays: --data inputs.npz",
+        )
+    arrays = seeded_arrays(reference[0])
+    return comparison.over_arrays(arrays, f"{_rows(arrays)} seeded rows, since no data were given")
+
+
+class CandidateFailed(Exception):
+    """The candidate does not take what its reference takes."""
+
+
+@final
+@dataclass
+class _Comparison:
+    reference: Model
+    candidate: Model
+    tolerance: Tolerance
+    agreement: Agreement
+    decoder: str | None
+    steps: Sequence[Step]
+    conf: float
+    iou: float
+    checks: list[Check] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    seconds: dict[str, float] = field(default_factory=lambda: {"reference": 0.0, "candidate": 0.0})
+    kept: list[tuple[Feed, Feed, Mapping[str, Array], Mapping[str, Array]]] = field(default_factory=list)
+    numeric: list[NumericDifference] | None = None
+    comparable: bool = True
+
+    @property
+    def takes_pictures(self) -> bool:
+        """Whether both take pictures; and whatever else they take, a decoder knows what that is."""
+        for artifact, predictor in (self.reference, self.candidate):
+            try:
+                input_size(artifact)
+                self._eye(artifact, predictor, None)
+            except InputError:
+                return False
+        return True
+
+    @property
+    def usual_size(self) -> tuple[int, int]:
+        """Height and width of the pictures that the models are made for."""
+        for artifact, _ in (self.candidate, self.reference):
+            if (size := input_size(artifact) or artifact.passport.imgsz) is not None:
+                return size
+        return 256, 256
+
+    def over_pictures(self, data: DataSet, told: str) -> Answers:
+        """Every picture through both, as each wants to see it."""
+        started = time.monotonic()
+        families = [self.decoder or artifact.passport.decoder for artifact, _ in (self.reference, self.candidate)]
+        decodes = all(families)
+        if not decodes:
+            self.notes.append("outputs were not matched: no decoder is known that reads them (--decoder)")
+        matching = Matching(self.conf, self.agreement)
+        found: tuple[list[Detections], list[Detections]] = ([], [])
+        worst: list[tuple[float, int, Worst]] = []
+        eyes: dict[tuple[int, int], tuple[Detector, Detector]] = {}
+        labelled = any(sample.truth is not None for sample in data)
+        least = self._least(labelled, families)
+        try:
+            for number, sample in enumerate(data):
+                image = sample.read()
+                frame = Frame(number, 0.0, image, sample.name)
+                size = (image.shape[0], image.shape[1])
+                if size not in eyes:
+                    eyes[size] = self._eyes(size, least)
+                answered = self._one(frame, *eyes[size])
+                if not decodes:
+                    continue
+                for one, outcome in zip(found, answered, strict=True):
+                    one.append(outcome)
+                apart = matching.add(*answered)
+                if apart > 0:
+                    heapq.heappush(worst, (apart, -number, Worst(sample, apart, *answered)))
+                    if len(worst) > _WORST:
+                        heapq.heappop(worst)
+        except CandidateFailed as failed:
+            self.checks.append(Check("runs", str(failed), "what the reference runs", False))
+        matched = matching.done() if decodes and found[0] else None
+        if matched is not None and not any(matched.objects) and matched.top1_by_number is None:
+            self.notes.append(f"neither found an object surer than {self.conf:g}: there was nothing to match")
+        whole = len(found[0]) == len(found[1]) == len(data)
+        self._open_axes()
+        return self._answers(
+            told, started, matched, found if decodes and whole else None, [one for _, _, one in sorted(worst)[::-1]]
+        )
+
+    def over_arrays(self, arrays: Mapping[str, Array], told: str) -> Answers:
+        """Every row of the arrays through both."""
+        started = time.monotonic()
+        (_, one), (_, other) = self.reference, self.candidate
+        names = _renamed(one.inputs, other.inputs)
+        try:
+            for feed in _row_by_row(arrays, one.inputs):
+                here = {name: feed[name].astype(spec.dtype, copy=False) for name, spec in _by_name(one.inputs).items()}
+                there = {
+                    name: feed[names[name]].astype(spec.dtype, copy=False)
+                    for name, spec in _by_name(other.inputs).items()
+                }
+                self._raw(here, there)
+        except CandidateFailed as failed:
+            self.checks.append(Check("runs", str(failed), "what the reference runs", False))
+        self._open_axes()
+        return self._answers(told, started, None, None, [])
+
+    def _answers(
+        self,
+        told: str,
+        started: float,
+        matched: MatchedOutputs | None,
+        found: tuple[list[Detections], list[Detections]] | None,
+        worst: list[Worst],
+    ) -> Answers:
+        self.seconds["all"] = time.monotonic() - started
+        outputs = tuple(one.done() for one in self.numeric or ())
+        for output in outputs:
+            if output.ranked:
+                self.notes.append(f"'{output.name}' is in the order of scores: it is compared as matched outputs")
+        return Answers(
+            told, outputs, tuple(self.checks), matched, found, tuple(feed for feed, *_ in self.kept),
+            tuple(worst), tuple(self.notes), self.seconds,
+        )  # fmt: skip
+
+    def _least(self, labelled: bool, families: Sequence[str | None]) -> float:
+        """From which confidence on boxes are read: a metric wants all, and a graph may have cut some off itself."""
+        if all(family in _CLASSIFIERS for family in families):
+            return 0.0
+        least = _EVERYTHING if labelled else max(_EVERYTHING, self.conf - 2 * self.agreement.slack)
+        done = (*self.candidate[0].passport.steps[len(self.reference[0].passport.steps) :], *self.steps)
+        cut = [float(step.options["conf"]) for step in done if step.name == "nms" and "conf" in step.options]
+        return max([least, *cut])
+
+    def _eyes(self, size: tuple[int, int], least: float) -> tuple[Detector, Detector]:
+        """Both, ready for pictures of one size; on the same canvas where their axes allow it."""
+        (first, one), (second, other) = self.reference, self.candidate
+        mine, its = (self._eye(*model, size, least) for model in ((first, one), (second, other)))
+        if mine.canvas != its.canvas:
+            if input_size(first) is None:
+                mine = replace(mine, canvas=its.canvas)
+            elif input_size(second) is None:
+                its = replace(its, canvas=mine.canvas)
+        return mine, its
+
+    def _eye(
+        self, artifact: Artifact, predictor: Predictor, size: tuple[int, int] | None, least: float = 0.25
+    ) -> Detector:
+        family = self.decoder or artifact.passport.decoder
+        if family is not None:
+            most = 50 if family in _CLASSIFIERS else 300
+            return detector_for(artifact, predictor, decoder=family, frame=size, conf=least, iou=self.iou, max_det=most)
+        fixed = input_size(artifact)
+        usual = artifact.passport.imgsz or (USUAL_SIZE, USUAL_SIZE)
+        return Detector(predictor, _unread, fixed or usual, artifact.labels, preprocess=PLAIN)
+
+    def _one(self, frame: Frame, mine: Detector, its: Detector) -> tuple[Detections, Detections]:
+        """One picture through both."""
+        batch = mine.buffer(1)
+        fits = mine.fill(batch, [frame])
+        alike = mine.preprocess == its.preprocess and mine.canvas == its.canvas
+        if alike:
+            outputs = self._raw(mine.inputs_for(batch), its.inputs_for(batch))
+            return self._read(mine, outputs[0], fits), self._read(its, outputs[1], fits)
+        own = its.buffer(1)
+        own_fits = its.fill(own, [frame])
+        if mine.canvas == its.canvas and len(self.kept) < KEPT:
+            here, _ = self._raw(mine.inputs_for(batch), its.inputs_for(batch))
+        else:
+            here = self._run(0, mine.inputs_for(batch))
+        there = self._run(1, its.inputs_for(own))
+        return self._read(mine, here, fits), self._read(its, there, own_fits)
+
+    def _read(self, eye: Detector, outputs: Mapping[str, Array], fits: Sequence[Letterbox]) -> Detections:
+        try:
+            return eye.read(outputs, fits)[0]
+        except InputError as error:
+            if eye.predictor is self.reference[1]:
+                raise
+            raise CandidateFailed(f"its outputs cannot be decoded: {error.problem}") from None
+
+    def _run(self, which: int, feed: Feed) -> dict[str, Array]:
+        """One model on one feed, by the clock."""
+        started = time.monotonic()
+        try:
+            return (self.reference, self.candidate)[which][1].predict(feed)
+        except ThroughlineError as error:
+            if which == 0:
+                raise
+            raise CandidateFailed(error.problem) from None
+        finally:
+            self.seconds[("reference", "candidate")[which]] += time.monotonic() - started
+
+    def _raw(self, here: Feed, there: Feed) -> tuple[Mapping[str, Array], Mapping[str, Array]]:
+        """Both on the same values; their raw answers are compared."""
+        one, other = self._run(0, here), self._run(1, there)
+        if self.numeric is None:
+            self.numeric = self._started(one, other)
+        if self.comparable:
+            paired = in_order(one, other)
+            for difference, name in zip(self.numeric, one, strict=True):
+                difference.add(one[name], paired[name])
+        if len(self.kept) < KEPT:
+            self.kept.append(
+                ({k: v.copy() for k, v in here.items()}, {k: v.copy() for k, v in there.items()}, one, other)
+            )
+        return one, other
+
+    def _started(self, one: Mapping[str, Array], other: Mapping[str, Array]) -> list[NumericDifference]:
+        done = (*self.candidate[0].passport.steps[len(self.reference[0].passport.steps) :], *self.steps)
+        if any(step.name == "nms" for step in done):
+            self.comparable = False
+            self.notes.append("raw outputs were not compared: a recorded step (nms) replaces them")
+            return []
+        if len(one) != len(other):
+            self.comparable = False
+            self.checks.append(Check("numeric: outputs", f"{len(other)}", f"{len(one)}", False))
+            return []
+        ranked = ranked_outputs(self.reference[0]) | ranked_outputs(self.candidate[0])
+        return [NumericDifference(name, self.tolerance, name in ranked) for name in one]
+
+    def _open_axes(self) -> None:
+        if self.kept and self.comparable:
+            checks, notes = axes_checks(self.reference, self.candidate, self.kept, self.tolerance, self.numeric or ())
+            self.checks += checks
+            self.notes += notes
+
+
+def in_order(one: Mapping[str, Array], other: Mapping[str, Array]) -> Mapping[str, Array]:
+    """The second's outputs under the first's names: by name where those are the same, else by their order."""
+    return other if set(one) == set(other) else dict(zip(one, other.values(), strict=True))
+
+
+def ranked_outputs(artifact: Artifact) -> frozenset[str]:
+    """The outputs whose rows are in the order of their scores: two equally good rows may change places."""
+    if artifact.format != "onnx":
+        return frozenset()
+    import onnx
+
+    graph = onnx.load(artifact.path, load_external_data=False).graph
+    ranked: set[str] = set()
+    for node in graph.node:
+        if node.op_type in _RANKING or ranked.intersection(node.input):
+            ranked.update(node.output)
+    return frozenset(ranked.intersection(value.name for value in graph.output))
+
+
+def _unread(*_: object, **__: object) -> list[Detections]:
+    return [Detections.empty()]
+
+
+def _rows(arrays: Mapping[str, Array]) -> int:
+    return max((len(array) for array in arrays.values() if array.ndim), default=1)
+
+
+def _by_name(specs: Sequence[TensorSpec]) -> dict[str, TensorSpec]:
+    return {spec.name: spec for spec in specs}
+
+
+def _renamed(mine: Sequence[TensorSpec], its: Sequence[TensorSpec]) -> dict[str, str]:
+    """The reference's name of each of the candidate's inputs."""
+    if len(mine) != len(its):
+        raise InputError(
+            f"the reference takes {', '.join(map(str, mine))}, the candidate {', '.join(map(str, its))}",
+            "these are not two forms of one model",
+        )
+    names = {spec.name for spec in mine}
+    if names == {spec.name for spec in its}:
+        return {name: name for name in names}
+    return {other.name: one.name for one, other in zip(mine, its, strict=True)}
+
+
+def _row_by_row(arrays: Mapping[str, Array], specs: Sequence[TensorSpec]) -> Iterator[Feed]:
+    """As many rows at once as the file fixes, one where it leaves that open; what carries no rows goes whole."""
+    if missing := [str(spec) for spec in specs if spec.name not in arrays]:
+        raise InputError(
+            f"the arrays hold {', '.join(arrays) or 'nothing'}; the model takes {', '.join(missing)}",
+            "name the arrays as the model's inputs are named",
+        )
+    lead = carrier(specs)
+    if lead is None:
+        yield arrays
+        return
+    first = lead.shape[0]
+    step = first if isinstance(first, int) else 1
+    rows = len(arrays[lead.name])
+    carrying = {spec.name for spec in specs if spec.shape and spec.shape[0] == first and len(arrays[spec.name]) == rows}
+    for start in range(0, rows - step + 1, step):
+        yield {
+            spec.name: arrays[spec.name][start : start + step] if spec.name in carrying else arrays[spec.name]
+            for spec in specs
+        }
