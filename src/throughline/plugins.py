@@ -50,10 +50,12 @@ class Family:
     Attributes:
         kind: what one member is called ("backend").
         package: the package whose modules are the members.
+        called: what it is called in entry points, where that is not the package's last name.
     """
 
     kind: str
     package: str
+    called: str = ""
 
     def names(self) -> tuple[str, ...]:
         """Every member, in-tree and installed from elsewhere, sorted."""
@@ -62,7 +64,7 @@ class Family:
     @property
     def group(self) -> str:
         """The entry-point group that packages elsewhere use to join."""
-        return "throughline." + self.package.rpartition(".")[2]
+        return "throughline." + (self.called or self.package.rpartition(".")[2])
 
     def get(self, name: str) -> Plugin:
         """The member's own description, whether or not what it needs is installed."""
