@@ -14,7 +14,7 @@ from typing import Any
 from throughline.contracts.errors import InputError, ThroughlineError, nearest
 
 VERBS = {
-    "inspect": "What a model file is, what it expects and returns, and whether it is safe to open",
+    "inspect": "What a model file is and whether it is safe to open; what a data set holds, and what is wrong",
     "doctor": "What this machine has, which backends work on it, and every setting with who set it",
     "run": "Models over video: every frame accounted for, and nothing lost to a kill",
     "demo": "The whole job on a street whose truth is known, and how right it was",

@@ -62,6 +62,17 @@ def format_of(path: Path) -> str | None:
     return None
 
 
+def is_data(path: Path) -> bool:
+    """Whether this is a data set: a folder laid out as one, or the file that lists its pictures."""
+    if path.is_dir():
+        return format_of(path) is not None
+    return path.is_file() and any(
+        cast("DataFormat", FORMATS.make(name)).recognises(path)
+        for name in FORMATS.names()
+        if FORMATS.get(name).facts.get("rank", 1) == 1
+    )
+
+
 def _chosen(spec: str | Path, index: Index, split: str | None) -> str:
     if split is None:
         return next(name for name in (*_PREFERRED, *index.splits) if name in index.splits)

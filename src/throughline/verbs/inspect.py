@@ -1,4 +1,4 @@
-"""``throughline inspect``: what a model file is, told without running it."""
+"""``throughline inspect``: what a model file is, told without running it; or a data set, and what is wrong with it."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ from pathlib import Path
 
 from throughline.contracts.artifacts import Artifact
 from throughline.contracts.errors import InputError, nearest
+from throughline.data.inspection import DataInspection, inspect_data
+from throughline.data.reading import is_data
 from throughline.models import passport as passports
 from throughline.models.artifact import Given, describe
 from throughline.models.identify import Description, identify
@@ -82,13 +84,15 @@ def inspect(
     licence: str | None = None,
     class_: str | None = None,
     trust: bool = False,
-) -> Inspection:
+) -> Inspection | DataInspection:
     """Say what a model file is, what it expects and returns, and the risk of opening it; runs nothing in it.
 
     What the file does not say can be given, and is then kept in its passport, written beside it.
+    Of a data set, say what is in it and what is wrong with it, each with its file and line.
 
     Args:
-        file: The model: ONNX, PyTorch, TorchScript, .pt2, safetensors, OpenVINO IR or TensorRT.
+        file: The model: ONNX, PyTorch, TorchScript, .pt2, safetensors, OpenVINO IR or TensorRT. Or the data: a
+            data.yaml, a COCO file, a MOTChallenge sequence, a folder of class folders or of pictures.
         task: What it is for: detect, segment, classify, pose.
         labels: The class names: "person,car,dog", or a text file with one name a line.
         decoder: Which family of heads its outputs belong to: yolo, nanodet, detr and so on.
@@ -102,6 +106,10 @@ def inspect(
         raise InputError(f"there is no decoder '{decoder}'", nearest(decoder, DECODERS.names()))
     given = Given(task, _read_labels(labels), decoder, None if imgsz is None else read_size(imgsz), stride, licence)
     path = Path(file)
+    if is_data(path):
+        if given.said() or class_ is not None or trust:
+            raise InputError(f"{path} is a data set, and these options are about models", "leave them away")
+        return inspect_data(path)
     description = identify(path)
     artifact = describe(description, path, given)
     architecture = None if class_ is None else _fits(path, class_, trust)

@@ -57,11 +57,19 @@ class Entry:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Split:
-    """The pictures of one split, the classes they may show, and the task; None where the marks decide which."""
+    """The pictures of one split, and what is said of all of them.
+
+    Attributes:
+        entries: the pictures.
+        labels: the classes that they may show.
+        task: what the truth is for; None where the marks decide.
+        named_in: the file, and the line where there is one, that names each class; nothing where nobody named them.
+    """
 
     entries: Sequence[Entry]
     labels: tuple[str, ...]
     task: str | None = None
+    named_in: Sequence[tuple[Path, int | None]] = ()
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -26,6 +26,7 @@ class Layout:
     """What the lines of a set hold: the classes, and how many keypoints of how many numbers each."""
 
     labels: tuple[str, ...]
+    named_in: tuple[tuple[Path, int | None], ...]
     keypoints: tuple[int, int] | None
 
 

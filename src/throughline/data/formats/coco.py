@@ -102,7 +102,8 @@ def _read(file: Path, split: str, problems: Problems) -> Split:
         marks = partial(read_marks, file, f"images[{at}]", one, of_picture[number], outlined, tracked)
         name = place.relative_to(base).as_posix()
         entries.append(Entry(name, place, (file, None), marks if told else _silent, traits))
-    return Split(entries, labels, None if not told else "segment" if outlined else "detect")
+    task = None if not told else "segment" if outlined else "detect"
+    return Split(entries, labels, task, [(file, None)] * len(labels))
 
 
 def _silent(size: Any, problems: Problems) -> None:

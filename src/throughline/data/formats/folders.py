@@ -70,7 +70,7 @@ def _read(folder: Path, labels: tuple[str, ...], problems: Problems) -> Split:
         for picture in sorted(_pictures(one), key=in_order):
             name = picture.relative_to(folder).as_posix()
             entries.append(Entry(name, picture, (picture, None), partial(_whole_frame, labels.index(one.name))))
-    return Split(entries, labels, "classify")
+    return Split(entries, labels, "classify", [(folder / label, None) for label in labels])
 
 
 def _whole_frame(kind: int, size: Size, problems: Problems) -> Marks:

@@ -43,9 +43,9 @@ class Yolo:
             if close := difflib.get_close_matches(key.lower(), _KNOWN, n=1, cutoff=0.7):
                 says = f"the key '{key}' is not known; did you mean '{close[0]}'?"
                 problems.add("unknown key", file, says, line=told[key].line)
-        labels = _names(file, told, problems)
+        labels, named_in = _names(file, told, problems)
         root = _root(file, told)
-        layout = Layout(labels, _keypoints(file, told))
+        layout = Layout(labels, named_in, _keypoints(file, told))
         splits: dict[str, Callable[[Problems], Split]] = {
             name: partial(_split, file, root, told[name], layout) for name in _SPLITS if _says(told, name)
         }
@@ -82,7 +82,9 @@ def _says(told: Mapping[str, Written], key: str) -> bool:
     return key in told and (not isinstance(told[key].value, str) or told[key].text is not None)
 
 
-def _names(file: Path, told: Mapping[str, Written], problems: Problems) -> tuple[str, ...]:
+def _names(
+    file: Path, told: Mapping[str, Written], problems: Problems
+) -> tuple[tuple[str, ...], tuple[tuple[Path, int | None], ...]]:
     written = told.get("names")
     line = written.line if written else None
     if written is None or isinstance(written.value, str):
@@ -105,7 +107,7 @@ def _names(file: Path, told: Mapping[str, Written], problems: Problems) -> tuple
     if count is not None and count != str(len(labels)):
         says = f"nc is {count}, and there are {len(labels)} names"
         problems.add("class names", file, says, line=told["nc"].line, severe=True)
-    return tuple(labels)
+    return tuple(labels), tuple((file, one.line) for one in listed)
 
 
 def _by_number(file: Path, pairs: Mapping[str, Written], problems: Problems) -> list[Written]:
@@ -177,12 +179,12 @@ def _split(file: Path, root: Path, written: Written, layout: Layout, problems: P
     if entries and not any(label.is_file() for label in known):
         says = f"not one of its {len(entries)} pictures has a label file (the first would be {labels[entries[0].path]})"
         problems.add("labels missing", file, says, line=written.line)
-        return Split(entries, layout.labels)
+        return Split(entries, layout.labels, named_in=layout.named_in)
     told = [
         Entry(entry.name, entry.path, entry.said_in, partial(read_labels, labels[entry.path], layout))
         for entry in entries
     ]
-    return Split(told, layout.labels)
+    return Split(told, layout.labels, named_in=layout.named_in)
 
 
 def _listed(

@@ -1,0 +1,128 @@
+"""Everything that is wrong with a data set, found before anything is computed on it.
+
+Pictures are decoded, labels read, splits held against each other; no model and no
+framework is loaded.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from throughline.data.formats import Index, Split
+from throughline.data.opening import Look, Picture, open_pictures
+from throughline.data.problems import Problem, Problems
+from throughline.data.reading import index_of
+from throughline.data.traits import read_traits, unmatched
+
+__all__ = ["Problem", "Survey", "check_data", "survey"]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Survey:
+    """A whole data set, looked at from end to end.
+
+    Attributes:
+        format: how it lies on the disk.
+        index: what it says it has.
+        splits: what each split was said to have, and the pictures in it that can be read.
+        problems: what is wrong.
+    """
+
+    format: str
+    index: Index
+    splits: Mapping[str, tuple[Split, Sequence[Picture]]]
+    problems: tuple[Problem, ...]
+
+
+def check_data(spec: str | Path) -> tuple[Problem, ...]:
+    """What is wrong with a data set, each with its file and line; an ``InputError`` where nothing can be made of it.
+
+    Args:
+        spec: as ``open_data`` takes it; all of its splits are looked at.
+    """
+    return survey(spec).problems
+
+
+def survey(spec: str | Path) -> Survey:
+    """Look at every picture and label of a data set."""
+    problems = Problems()
+    kind, index = index_of(spec, problems)
+    traits = read_traits(index.root)
+    looks: dict[Path, Look] = {}
+    splits: dict[str, tuple[Split, Sequence[Picture]]] = {}
+    for name, read in index.splits.items():
+        split = read(problems)
+        splits[name] = split, open_pictures(split, traits, problems, decode=True, looks=looks)
+    unmatched(index.root, traits, {entry.name for split, _ in splits.values() for entry in split.entries}, problems)
+    _labels_agree(Path(spec), splits, problems)
+    _unused_classes(splits, problems)
+    _same_pictures({name: pictures for name, (_, pictures) in splits.items()}, Path(spec), problems)
+    return Survey(kind, index, splits, tuple(problems.found))
+
+
+def objects_of(split: Split, pictures: Sequence[Picture]) -> npt.NDArray[np.int64]:
+    """How many objects of each class there are."""
+    counts = np.zeros(len(split.labels), np.int64)
+    for picture in pictures:
+        if picture.marks is not None:
+            counts += np.bincount(picture.marks.class_id, minlength=len(counts))
+    return counts
+
+
+def _labels_agree(spec: Path, splits: Mapping[str, tuple[Split, Sequence[Picture]]], problems: Problems) -> None:
+    (first, (known, _)), *others = splits.items()
+    for name, (split, _) in others:
+        if split.labels != known.labels:
+            says = f"the split {name} has other classes than {first}: {_short(split.labels)}; {_short(known.labels)}"
+            problems.add("class names", spec, says, severe=True)
+
+
+def _unused_classes(splits: Mapping[str, tuple[Split, Sequence[Picture]]], problems: Problems) -> None:
+    if not any(picture.marks is not None for _, pictures in splits.values() for picture in pictures):
+        return
+    used: set[str] = set()
+    for split, pictures in splits.values():
+        used.update(split.labels[kind] for kind in np.flatnonzero(objects_of(split, pictures)))
+    for split, _ in splits.values():
+        for name, (file, line) in zip(split.labels, split.named_in, strict=bool(split.named_in)):
+            if name and name not in used:
+                problems.add("class without objects", file, f"there is no '{name}' on any picture", line=line)
+
+
+def _same_pictures(splits: Mapping[str, Sequence[Picture]], spec: Path, problems: Problems) -> None:
+    """By the bytes of their files. In two splits at once, what is learned is what is asked."""
+    first: dict[str, tuple[str, Picture]] = {}
+    whole: set[tuple[str, str]] = set()
+    for split, pictures in splits.items():
+        mine = {picture.entry.path for picture in pictures}
+        for other, others in splits.items():
+            if other == split:
+                break
+            if mine and mine == {picture.entry.path for picture in others}:
+                problems.add("same picture in two splits", spec, f"{other} and {split} are the same pictures")
+                whole.add((other, split))
+        own: dict[str, Picture] = {}
+        for picture in pictures:
+            sha256, path = picture.look.sha256, picture.entry.path
+            if sha256 in own:
+                says = f"the same picture as {own[sha256].entry.name}" + _beside(split, splits)
+                problems.add("same picture twice", path, says)
+                continue
+            own[sha256] = picture
+            where, one = first.setdefault(sha256, (split, picture))
+            if where != split and (where, split) not in whole:
+                says = f"{picture.entry.name} ({split}) is the same picture as {one.entry.name} ({where})"
+                problems.add("same picture in two splits", path, says)
+
+
+def _beside(split: str, splits: Mapping[str, object]) -> str:
+    return f", both in {split}" if len(splits) > 1 else ""
+
+
+def _short(labels: Sequence[str]) -> str:
+    return ", ".join(labels[:5]) + (f" and {len(labels) - 5} more" if len(labels) > 5 else "")
