@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from typing import ClassVar
+
 from throughline.testing.transforms import TransformConformance
 
 
@@ -17,3 +19,32 @@ class TestInt8(TransformConformance):
     transform = "int8"
     fed = True
     error = 0.1
+
+
+class TestInt8ForNvidia(TransformConformance):
+    transform = "int8"
+    options: ClassVar = {"for_": "nvidia", "method": "minmax"}
+    fed = True
+    error = 0.1
+
+
+class TestWeights(TransformConformance):
+    transform = "weights"
+    error = 0.02
+
+
+class TestNms(TransformConformance):
+    transform = "nms"
+    error = None
+
+
+class TestOpenVino(TransformConformance):
+    transform = "openvino"
+    renames = True
+
+
+class TestOpenVinoInt8(TransformConformance):
+    transform = "openvino_int8"
+    fed = True
+    error = 0.1
+    renames = True

@@ -12,7 +12,7 @@ from typing import Any, Final
 import numpy as np
 
 from throughline.contracts.artifacts import Array
-from throughline.models.transforms._graph import STANDARD, constants
+from throughline.models.transforms._graph import STANDARD, attribute, constants
 
 WEIGHTED: Final = ("Conv", "ConvTranspose", "MatMul", "Gemm")
 JOINING: Final = ("Concat", "Add", "Sum", "Max", "Min")
@@ -31,6 +31,17 @@ def weighted(model: Any, weights: Mapping[str, Array] | None = None) -> list[Any
         and any(name in known for name in node.input[:2])
         and not any(_is_ruler(known[name]) for name in node.input[:2] if name in known)
     ]
+
+
+def channel_of(node: Any, dimensions: int) -> int:
+    """Which axis of a layer's weights counts the channels of its result."""
+    if node.op_type == "Conv":
+        return 0
+    if node.op_type == "ConvTranspose":
+        return 1
+    if node.op_type == "Gemm":
+        return 0 if attribute(node, "transB", 0) else 1
+    return dimensions - 1
 
 
 def tail(model: Any) -> set[str]:

@@ -16,6 +16,7 @@ from throughline.contracts.artifacts import Array
 from throughline.models.transforms import Feeds
 from throughline.models.transforms._calibration import Ranges
 from throughline.models.transforms._graph import constants
+from throughline.models.transforms._layers import channel_of
 from throughline.models.transforms._running import Opened, each
 
 _FEEDS: Final = 8
@@ -165,15 +166,7 @@ def _switched(model: Any, names: Sequence[str], ranges: Ranges, symmetric: bool)
 
 def rounded_weights(weights: Array, node: Any) -> Array:
     """What is left of weights in eight bits, a scale for each channel of the result."""
-    from throughline.models.transforms._graph import attribute
-
-    kind = node.op_type
-    if kind == "Conv":
-        axis = 0
-    elif kind == "ConvTranspose" or (kind == "Gemm" and not attribute(node, "transB", 0)):
-        axis = 1
-    else:
-        axis = 0 if kind == "Gemm" else weights.ndim - 1
+    axis = channel_of(node, weights.ndim)
     others = tuple(one for one in range(weights.ndim) if one != axis)
     scale = np.maximum(np.abs(weights).max(axis=others, keepdims=True) / 127, 1e-12)
     return np.asarray(np.clip(np.rint(weights / scale), -127, 127) * scale, np.float32)
