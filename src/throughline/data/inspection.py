@@ -16,7 +16,7 @@ from throughline.data.problems import Problem
 from throughline.terminal import fields
 
 _SHOWN = 20
-_MOST_LABELS = 100
+_MOST_LABELS, _A_LINE = 100, 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +26,7 @@ class SplitInspection:
     Attributes:
         pictures: how many can be read.
         background: how many of them have nothing on them.
-        labels: the classes with how many objects of each there are.
+        labels: the classes, each with how many objects of it there are.
         smallest: the least height and the least width.
         largest: the greatest height and the greatest width.
     """
@@ -44,7 +44,12 @@ class SplitInspection:
 
 @dataclass(frozen=True, slots=True)
 class DataInspection:
-    """What ``inspect`` found in a data set."""
+    """What ``inspect`` found in a data set.
+
+    Attributes:
+        labels: the classes, each with how many objects of it there are; a picture in two splits counts once.
+        traits: what else is known of the pictures, for slicing.
+    """
 
     path: Path
     name: str
@@ -81,10 +86,13 @@ def inspect_data(spec: str | Path) -> DataInspection:
     """Look at all of a data set, and say what is there and what is wrong."""
     seen = survey(spec)
     splits = tuple(_of(name, split, pictures) for name, (split, pictures) in seen.splits.items())
-    totals: Counter[str] = Counter()
-    for one in splits:
-        for label, count in one.labels:
-            totals[label] += count
+    totals: dict[str, int] = {}
+    counted: set[Path] = set()
+    for split, pictures in seen.splits.values():
+        new = [picture for picture in pictures if picture.entry.path not in counted]
+        counted.update(picture.entry.path for picture in new)
+        for label, count in zip(split.labels, objects_of(split, new).tolist(), strict=True):
+            totals[label] = totals.get(label, 0) + count
     traits = {trait for _, pictures in seen.splits.values() for picture in pictures for trait in picture.traits}
     return DataInspection(
         path=Path(spec),
@@ -128,9 +136,11 @@ def _split(one: SplitInspection) -> str:
 def _labels(labels: Sequence[tuple[str, int]]) -> str:
     if not labels:
         return ""
-    shown = ", ".join(f"{label or '(no name)'} {count:,}" for label, count in labels[:_MOST_LABELS])
-    more = f", and {len(labels) - _MOST_LABELS} more" if len(labels) > _MOST_LABELS else ""
-    return f"{len(labels)}: {shown}{more}"
+    said = [f"{label or '(no name)'} {count:,}" for label, count in labels[:_MOST_LABELS]]
+    if len(labels) > _MOST_LABELS:
+        said.append(f"and {len(labels) - _MOST_LABELS} more")
+    lines = [", ".join(said[at : at + _A_LINE]) for at in range(0, len(said), _A_LINE)]
+    return f"{len(labels)}: " + ",\n".join(lines)
 
 
 def _sizes(splits: Sequence[SplitInspection]) -> str:
@@ -149,9 +159,7 @@ def _problems(problems: Sequence[Problem]) -> str:
         return "none found"
     severe = [one for one in problems if one.severe]
     ordered = severe + [one for one in problems if not one.severe]
-    lines = [
-        f"{len(problems):,}, of which {len(severe):,} must be mended" if severe else f"{len(problems):,}, none severe"
-    ]
+    lines = [f"{len(problems):,}, " + (f"of which {len(severe):,} must be mended" if severe else "none severe")]
     lines += [f"{'SEVERE' if one.severe else 'note  '}  {one.kind}  {one}" for one in ordered[:_SHOWN]]
     rest = Counter(one.kind for one in ordered[_SHOWN:])
     lines += [f"and {count:,} more of: {kind}" for kind, count in rest.items()]

@@ -88,8 +88,8 @@ def _read(sequences: Sequence[Path], problems: Problems) -> Split:
             problems.add("class names", folder / "gt" / "labels.txt", says, severe=True)
         entries += _sequence(folder, labels, problems)
     told = any((one / "gt" / "gt.txt").is_file() for one in sequences)
-    names = next((one / "gt" / "labels.txt" for one in sequences if _names(one)), None)
-    named_in = [] if names is None else [(names, line) for line in range(1, len(labels) + 1)]
+    file = next((one / "gt" / "labels.txt" for one in sequences if _names(one)), None)
+    named_in = [] if file is None else [(file, line) for line in range(1, len(labels) + 1)]
     return Split(entries, labels, "track" if told else None, named_in)
 
 
