@@ -67,6 +67,25 @@ class Matches:
         low, high = SIZES[size]
         return (self.object_area >= low) & (self.object_area <= high)
 
+    def part(self, frames: npt.NDArray[np.int64]) -> Matches:
+        """The same of these frames alone, each of which is there at most once."""
+        place = np.full(self.frames, -1)
+        place[frames] = np.arange(len(frames))
+        boxes, objects = place[self.frame] >= 0, place[self.object_frame] >= 0
+        kinds = self.object_kind[objects]
+        return Matches(
+            len(frames),
+            {kind: name for kind, name in self.names.items() if kind in kinds},
+            self.kind[boxes],
+            self.confidence[boxes],
+            place[self.frame[boxes]],
+            {size: bits[boxes] for size, bits in self.right.items()},
+            {size: bits[boxes] for size, bits in self.void.items()},
+            kinds,
+            place[self.object_frame[objects]],
+            self.object_area[objects],
+        )
+
 
 def box_areas(found: Detections) -> Floats:
     """The area of each box; what the data set says of an object's area comes first, as in COCO."""

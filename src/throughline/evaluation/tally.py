@@ -16,10 +16,10 @@ import numpy.typing as npt
 
 from throughline.contracts.detections import Detections
 from throughline.contracts.errors import InputError, nearest
-from throughline.evaluation._side_by_side import said_of_frames
 from throughline.evaluation.average_precision import AveragePrecision, over_classes
+from throughline.evaluation.classes import Choices
 from throughline.evaluation.masks import Regions, regions
-from throughline.evaluation.matching import match
+from throughline.evaluation.matching import Matches, match
 
 Counts: TypeAlias = npt.NDArray[np.int64]
 Floats: TypeAlias = npt.NDArray[np.float64]
@@ -45,6 +45,10 @@ class Tally(ABC):
         Not a number for a draw that holds nothing to measure.
         """
 
+    @abstractmethod
+    def part(self, rows: npt.NDArray[np.int64]) -> Tally:
+        """The same of these pictures alone."""
+
     def value(self, counts: Counts | None = None) -> float:
         """The metric with picture i taken ``counts[i]`` times, each once when None."""
         taken = np.ones(len(self), np.int64) if counts is None else np.asarray(counts)
@@ -59,16 +63,21 @@ class BoxTally(Tally):
 
     metric = "mAP50-95"
 
-    def __init__(self, precision: AveragePrecision) -> None:
+    def __init__(self, matches: Matches) -> None:
         """From boxes that were matched."""
-        self.precision = precision
+        self.matches = matches
+        self.precision = AveragePrecision(matches)
 
     def __len__(self) -> int:
-        return self.precision.frames
+        return self.matches.frames
 
     def values(self, counts: Counts) -> Floats:
         """One figure a draw."""
         return self.precision.mean(counts)
+
+    def part(self, rows: npt.NDArray[np.int64]) -> BoxTally:
+        """The same of these pictures alone."""
+        return BoxTally(self.matches.part(rows))
 
 
 @final
@@ -88,6 +97,10 @@ class AccuracyTally(Tally):
         """One figure a draw."""
         return _shares((self.right[:, None] * counts).sum(axis=0), counts.sum(axis=0))
 
+    def part(self, rows: npt.NDArray[np.int64]) -> AccuracyTally:
+        """The same of these pictures alone."""
+        return AccuracyTally(self.right[rows])
+
 
 @final
 class RegionTally(Tally):
@@ -106,6 +119,10 @@ class RegionTally(Tally):
         """One figure a draw."""
         return over_classes(_shares(self.regions.common.T @ counts, self.regions.whole.T @ counts))
 
+    def part(self, rows: npt.NDArray[np.int64]) -> RegionTally:
+        """The same of these pictures alone."""
+        return RegionTally(Regions(self.regions.names, self.regions.common[rows], self.regions.whole[rows]))
+
 
 def tally(task: str, found: Sequence[Detections], truth: Sequence[Detections]) -> Tally:
     """What each picture adds to the task's metric.
@@ -122,37 +139,14 @@ def tally(task: str, found: Sequence[Detections], truth: Sequence[Detections]) -
     return _TALLIES[task](found, truth)
 
 
-def right_answers(found: Sequence[Detections], truth: Sequence[Detections]) -> npt.NDArray[np.bool_]:
-    """Whether each picture's most probable class is the true one; a picture of which nothing was said is wrong."""
-    answers = [(surest(said), real) for said, real in _classes(found, truth)]
-    return np.array([answer == real for answer, real in answers], np.bool_)
-
-
-def surest(said: Detections) -> int:
-    """The most probable class; -1 where nothing was said."""
-    return int(said.class_id[np.argmax(said.confidence)]) if len(said) else -1
-
-
-def _classes(found: Sequence[Detections], truth: Sequence[Detections]) -> list[tuple[Detections, int]]:
-    pairs = []
-    for number, said, real in said_of_frames(found, truth):
-        if len(real) != 1:
-            raise InputError(
-                f"picture {number}: the truth names {len(real)} classes for it as a whole",
-                "give exactly one, as a row marked of_frame",
-            )
-        pairs.append((said, int(real.class_id[0])))
-    return pairs
-
-
 def _shares(part: npt.NDArray[np.int64], whole: npt.NDArray[np.int64]) -> Floats:
     share: Floats = np.divide(part, whole, out=np.full(np.shape(whole), np.nan), where=whole > 0)
     return share
 
 
 _TALLIES: Final[dict[str, Callable[[Sequence[Detections], Sequence[Detections]], Tally]]] = {
-    "detect": lambda found, truth: BoxTally(AveragePrecision(match(found, truth))),
-    "track": lambda found, truth: BoxTally(AveragePrecision(match(found, truth))),
-    "classify": lambda found, truth: AccuracyTally(right_answers(found, truth)),
+    "detect": lambda found, truth: BoxTally(match(found, truth)),
+    "track": lambda found, truth: BoxTally(match(found, truth)),
+    "classify": lambda found, truth: AccuracyTally(Choices.of(found, truth).right),
     "segment": lambda found, truth: RegionTally(regions(found, truth)),
 }
