@@ -17,13 +17,14 @@ def read_arrays(path: str | Path) -> dict[str, Array]:
     try:
         with place.open("rb") as file:
             begins = file.read(6)
-        if begins == b"\x93NUMPY":
-            arrays = {place.stem: np.load(place, allow_pickle=False)}
-        elif begins.startswith(b"PK"):
-            with np.load(place, allow_pickle=False) as archive:
+            file.seek(0)
+            if begins == b"\x93NUMPY":
+                arrays = {place.stem: np.load(file, allow_pickle=False)}
+            elif begins.startswith(b"PK"):
+                archive = np.load(file, allow_pickle=False)
                 arrays = {name: archive[name] for name in archive.files}
-        else:
-            raise InputError(f"{place} holds no NumPy arrays", "save them by name: numpy.savez(path, input=array)")
+            else:
+                raise InputError(f"{place} holds no NumPy arrays", "save them by name: numpy.savez(path, input=array)")
     except FileNotFoundError:
         raise InputError(f"{place} does not exist", "check the path") from None
     except (OSError, ValueError, EOFError, zipfile.BadZipFile, MemoryError, NotImplementedError) as error:
