@@ -202,6 +202,7 @@ def _of_openvino(path: Path) -> Precisions:
     try:
         import openvino
 
+        from throughline.models.formats.openvino import ASKED_PRECISION
         from throughline.models.loading.openvino_guard import check_openvino
     except ModuleNotFoundError:
         return Precisions((), "OpenVINO is not installed here, which reads this format")
@@ -210,6 +211,8 @@ def _of_openvino(path: Path) -> Precisions:
         model = openvino.Core().read_model(path)
     except Exception as error:
         raise ThroughlineError(f"{path}: OpenVINO cannot read it: {str(error).splitlines()[0][:200]}") from None
+    where = list(ASKED_PRECISION)
+    asked = model.get_rt_info(where).astype(str) if model.has_rt_info(where) else ""
     layers = []
     for node in model.get_ordered_ops():
         kind = node.get_type_name()
@@ -218,7 +221,7 @@ def _of_openvino(path: Path) -> Precisions:
         out = tuple(_sides(node.output(0)))
         ins = [tuple(_sides(port.get_source_output())) for port in node.inputs()]
         layers.append(
-            LayerPrecision(node.get_friendly_name(), kind, _openvino_dtype(node), _openvino_work(kind, out, ins))
+            LayerPrecision(node.get_friendly_name(), kind, _openvino_dtype(node, asked), _openvino_work(kind, out, ins))
         )
     return Precisions(tuple(layers))
 
@@ -242,14 +245,14 @@ def _sides(output: Any) -> Iterable[int]:
         yield (1 if axis == 0 else OPEN_SIDE) if side.is_dynamic else side.get_length()
 
 
-def _openvino_dtype(node: Any) -> str:
+def _openvino_dtype(node: Any, asked: str) -> str:
     from throughline.models.formats.openvino import dtype_of
 
     quantised = [_through_fake_quantise(port.get_source_output().get_node()) for port in list(node.inputs())[:2]]
     if len(quantised) == 2 and all(quantised):
         return "int8"
     name: str = node.input(0).get_element_type().get_type_name()
-    return dtype_of(name)
+    return asked if asked and name == "f32" else dtype_of(name)
 
 
 def _through_fake_quantise(node: Any) -> bool:

@@ -17,6 +17,7 @@ import numpy as np
 from throughline.contracts.artifacts import Array, TensorSpec
 from throughline.contracts.errors import InputError
 from throughline.models.backends import ANY_SHAPE, UNNAMED, Runner, failure
+from throughline.models.formats.openvino import ASKED_PRECISION
 from throughline.plugins import Plugin
 
 _HALVES = ("f16", "bf16")
@@ -41,7 +42,7 @@ class OpenVinoRunner(Runner):
         core = openvino.Core()
         try:
             model = core.read_model(path)
-            half = _half(model)
+            half = _half(model) or _asked(model)
             self._compiled = core.compile_model(
                 model,
                 "CPU",
@@ -119,6 +120,12 @@ def _half(model: Any) -> str | None:
                 if (name := port.get_element_type().get_type_name()) in _HALVES:
                     return str(name)
     return None
+
+
+def _asked(model: Any) -> str | None:
+    """What a graph of floats asks to be computed in, where it asks."""
+    where = list(ASKED_PRECISION)
+    return "bf16" if model.has_rt_info(where) and model.get_rt_info(where).astype(str) == "bfloat16" else None
 
 
 def _specs(ports: Sequence[Any], known: Sequence[TensorSpec], kind: str) -> tuple[TensorSpec, ...]:

@@ -21,6 +21,9 @@ _DTYPES = {
 }  # fmt: skip
 _MAX_YAML = 1 << 20
 
+ASKED_PRECISION = ("model_info", "precision")
+"""Where a graph says in which precision it wants to be computed, when that is not the one of its numbers."""
+
 
 class OpenVino:
     """An ``.xml`` file with its ``.bin``."""
@@ -46,6 +49,7 @@ class OpenVino:
         if decoder is not None:
             fields["task"] = fields["task"] or ("classify" if decoder == "classify" else "detect")
         elements, quantised = _measure(net)
+        asked = text.get(ASKED_PRECISION[-1])
         risk, weights = Risk("data", "a graph and numbers: nothing in it runs when it is opened"), None
         try:
             weights = weights_of(file.path)
@@ -59,7 +63,7 @@ class OpenVino:
             inputs=inputs,
             outputs=outputs,
             decoder=decoder,
-            precision=precision_of(elements, quantised=quantised),
+            precision=asked or precision_of(elements, quantised=quantised),
             parameters=sum(count for dtype, count in elements.items() if "float" in dtype) + quantised,
             producer="OpenVINO " + net.info["Runtime_version"] if "Runtime_version" in net.info else "OpenVINO",
             files=(file.path, weights) if weights else (file.path,),
