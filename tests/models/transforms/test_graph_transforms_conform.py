@@ -9,6 +9,11 @@ class TestSimplify(TransformConformance):
     transform = "simplify"
 
 
+class TestAxes(TransformConformance):
+    transform = "axes"
+    options: ClassVar = {"batch": "dynamic", "imgsz": "dynamic"}
+
+
 class TestHalf(TransformConformance):
     transform = "half"
     fed = True
