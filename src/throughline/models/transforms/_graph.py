@@ -213,6 +213,7 @@ def save(model: Any, target: Path, *, like: Any = None) -> tuple[str, ...]:
 
     if like is not None:
         _same_interface(model, like)
+        _as_declared(model, like)
         del model.metadata_props[:]
         model.metadata_props.extend(like.metadata_props)
     model.producer_name, model.producer_version = (like or model).producer_name, (like or model).producer_version
@@ -261,7 +262,23 @@ def _same_interface(model: Any, like: Any) -> None:
 
 
 def _fits(here: Sequence[int | str], there: Sequence[int | str]) -> bool:
-    return tuple(here) == tuple(there)
+    """Whether every size that was given is as it was; what was open may be known better by now."""
+    if not there:
+        return True
+    return len(here) == len(there) and all(
+        isinstance(old, str) or new == old for new, old in zip(here, there, strict=True)
+    )
+
+
+def _as_declared(model: Any, like: Any) -> None:
+    """Give inputs and outputs the shapes that they were declared with: names of axes are part of the interface."""
+    for here, there in ((model.graph.input, like.graph.input), (model.graph.output, like.graph.output)):
+        known = {value.name: value for value in there}
+        for value in here:
+            if value.name in known:
+                value.type.tensor_type.ClearField("shape")
+                if known[value.name].type.tensor_type.HasField("shape"):
+                    value.type.tensor_type.shape.CopyFrom(known[value.name].type.tensor_type.shape)
 
 
 def _constant(node: Any) -> Array | None:

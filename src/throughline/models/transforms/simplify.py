@@ -34,11 +34,6 @@ def simplify(source: Artifact, target: Path) -> Made:
             f"{', '.join(one[0] for one in interface(before))} to {', '.join(one[0] for one in interface(slim))}",
             "go on without simplifying it",
         )
-    # What it worked out of the outer shapes is not wanted: names of axes are part of the interface.
-    for here, there in ((slim.graph.input, before.graph.input), (slim.graph.output, before.graph.output)):
-        kept = {value.name: value for value in there}
-        for value in here:
-            value.CopyFrom(kept[value.name])
     forget_shapes(slim)
     companions = save(slim, target, like=before)
     count = len(slim.graph.node)
