@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from throughline.testing.world import World, write_video
+from throughline.testing.world import World, write_coco, write_video, write_yolo
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -35,9 +35,19 @@ def test_the_help_page_is_what_the_commands_print() -> None:
     assert (ROOT / "docs" / "cli.md").read_text() == generate["page"](), "run `make docs`"
 
 
+@pytest.fixture(scope="session")
+def streets(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of data sets."""
+    folder = tmp_path_factory.mktemp("streets")
+    write_yolo(World(3, 320, 192), folder / "street", train=3, val=4)
+    write_coco(World(3, 320, 192), folder / "crossing", 3)
+    return folder
+
+
 @pytest.fixture
-def workplace(tmp_path: Path) -> Path:
-    """What a reader has around them: a clone in which ``make demo`` was run, and a model and a video of their own."""
+def workplace(tmp_path: Path, streets: Path) -> Path:
+    """What a reader has around them: a clone in which ``make demo`` was run; a model, a video and data of their own."""
+    shutil.copytree(streets, tmp_path, dirs_exist_ok=True)
     bundled = ROOT / "src" / "throughline" / "bundled"
     for suffix in (".onnx", ".passport.json"):
         shutil.copy(bundled / f"detector{suffix}", tmp_path / f"model{suffix}")

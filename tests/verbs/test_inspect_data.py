@@ -1,0 +1,101 @@
+"""``throughline inspect`` on data, as its users call it."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+import throughline
+from throughline.cli import main
+from throughline.contracts.errors import InputError
+from throughline.data.inspection import DataInspection
+from throughline.testing.world import World, write_coco, write_mot, write_yolo
+from throughline.verbs.inspect import Inspection
+
+ROOT = Path(__file__).parents[2]
+WORLD = World(3, 160, 96)
+
+
+@pytest.fixture
+def street(tmp_path: Path) -> Path:
+    return write_yolo(WORLD, tmp_path / "street", train=2, val=3).parent
+
+
+def test_it_says_what_is_there(street: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["inspect", str(street)]) == 0
+    out, err = capsys.readouterr()
+    report = throughline.inspect(street)
+    assert isinstance(report, DataInspection)
+    assert out == f"{report}\n"
+    assert err == ""
+    train, val = report.splits
+    assert (train.name, train.pictures, val.name, val.pictures) == ("train", 2, "val", 3)
+    assert train.objects + val.objects == sum(count for _, count in report.labels) > 0
+    assert (train.smallest, train.largest) == ((96, 160), (96, 160))
+    assert f"val: 3 pictures, {val.objects} objects" in out
+    assert "96x160 (height x width)" in out
+    assert f"{val.sha256} (val)" in out
+    assert [label for label, _ in report.labels][:2] == ["person", "bicycle"]
+
+
+def test_a_severe_problem_is_named_and_is_exit_code_2(street: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    label = street / "labels" / "val" / "000001.txt"
+    label.write_text("0 0.5 0.5 0.1 0.1\n9 0.5 0.5 0.1 0.1\n")
+    assert main(["inspect", str(street / "data.yaml")]) == 2
+    assert f"SEVERE  label out of range  {label}:2: class 9; there are 6: 0 to 5" in capsys.readouterr().out
+
+
+def test_twenty_are_shown_and_the_others_counted(street: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    label = street / "labels" / "val" / "000001.txt"
+    label.write_text("9 0.5 0.5 0.1 0.1\n" * 30 + "0 0.5 0.5 0.1 0.1\n" * 3)
+    assert main(["inspect", str(street)]) == 2
+    out = capsys.readouterr().out
+    assert out.count("SEVERE") == 20
+    assert "and 10 more of: label out of range" in out
+    assert "and 2 more of: duplicate line" in out
+
+
+def test_json_has_all_of_it(street: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    label = street / "labels" / "val" / "000001.txt"
+    label.write_text("0 0.5 0.5 0.1\n")
+    assert main(["inspect", str(street), "--json"]) == 2
+    said = json.loads(capsys.readouterr().out)
+    assert (said["format"], said["task"], [split["name"] for split in said["splits"]]) == (
+        "yolo", "detect", ["train", "val"],
+    )  # fmt: skip
+    severe = [problem for problem in said["problems"] if problem["severe"]]
+    assert [(problem["kind"], problem["file"], problem["line"]) for problem in severe] == [
+        ("malformed line", str(label), 1)
+    ]
+
+
+def test_data_of_every_kind_and_models_go_their_own_ways(tmp_path: Path, street: Path) -> None:
+    coco = write_coco(WORLD, tmp_path / "coco", 2)
+    mot = write_mot(WORLD, tmp_path / "mot", 2)
+    shutil.copytree(street / "images" / "val", tmp_path / "classes" / "dusk")
+    for spec, format in {coco: "coco", coco.parent: "coco", mot: "mot", tmp_path / "classes": "folders"}.items():
+        report = throughline.inspect(spec)
+        assert isinstance(report, DataInspection)
+        assert report.format == format
+        assert str(report)
+    pictures = throughline.inspect(street / "images" / "val")
+    assert isinstance(pictures, DataInspection)
+    assert "nobody has said" in str(pictures)
+    model = throughline.inspect(ROOT / "src" / "throughline" / "bundled" / "detector.onnx")
+    assert isinstance(model, Inspection)
+
+
+def test_options_about_models_are_refused(street: Path) -> None:
+    with pytest.raises(InputError, match="is a data set"):
+        throughline.inspect(street, task="detect")
+
+
+def test_a_hostile_file_is_one_error(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "data.yaml").write_text("names: !!python/object/apply:os.system ['true']\n")
+    assert main(["inspect", str(tmp_path)]) == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert "asks for more than data" in err
