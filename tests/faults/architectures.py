@@ -232,3 +232,18 @@ ARCHITECTURES = {
     "recurrent": recurrent,
     "perceptron": perceptron,
 }
+
+
+def decoder_preprocess(artifact: Artifact) -> Any:
+    """What a batch of plain pictures becomes for this model."""
+    from throughline.vision.decoders import DECODERS
+    from throughline.vision.preprocess import PLAIN, normalise
+
+    family = artifact.passport.decoder
+    preprocess = DECODERS.get(family).facts.get("preprocess", PLAIN) if family else PLAIN
+
+    def change(batch: Any) -> Any:
+        normalise(batch, preprocess)
+        return batch
+
+    return change

@@ -52,6 +52,14 @@ def axes_checks(
     return checks, notes
 
 
+def as_batch(kept: Sequence[Kept], reference: Predictor) -> tuple[Feed, ...]:
+    """Four inputs as one batch, where the reference takes one."""
+    lead = carrier(reference.inputs)
+    if not kept or lead is None or not isinstance(lead.shape[0], str):
+        return ()
+    return (_stacked(_four(kept, 0, reference.inputs), reference.inputs),)
+
+
 def _batch(
     reference: tuple[Artifact, Predictor],
     candidate: tuple[Artifact, Predictor],
@@ -69,7 +77,7 @@ def _batch(
         alone = [candidate[1].predict(one) for one in its]
         together = candidate[1].predict(_stacked(its, candidate[1].inputs))
     except ThroughlineError as error:
-        return [Check(name, error.problem, "runs", False)], []
+        return [Check(name, short(error), "runs", False)], []
     mixed = _mixed(alone, together, ranked)
     if mixed <= limit:
         return [Check(name, f"{mixed:.2g} apart", limit, True)], []
@@ -97,18 +105,17 @@ def _second_size(
     specs = candidate[1].inputs
     if not any(isinstance(side, str) for spec in specs for side in spec.shape[1:]):
         return [], []
-    step = candidate[0].passport.stride or reference[0].passport.stride or 32
-    grown = [_grown(kept[0][which], model[1].inputs, specs, step) for which, model in enumerate((reference, candidate))]
-    shapes = ", ".join("x".join(map(str, array.shape)) for array in grown[1].values())
+    larger = [grown(kept, which, reference, candidate)[0] for which in (0, 1)]
+    shapes = ", ".join("x".join(map(str, array.shape)) for array in larger[1].values())
     name = f"open axes at {shapes}"
     try:
-        other = candidate[1].predict(grown[1])
+        other = candidate[1].predict(larger[1])
     except ThroughlineError as error:
-        return [Check(name, error.problem, "runs", False)], []
+        return [Check(name, short(error), "runs", False)], []
     if not all(np.isfinite(array).all() for array in other.values() if array.dtype.kind == "f"):
         return [Check(name, "answers that are not finite", "runs", False)], []
     try:
-        one = reference[1].predict(grown[0])
+        one = reference[1].predict(larger[0])
     except ThroughlineError:
         return [Check(name, "runs; the reference's own axes are fixed", "runs", True)], []
     worst = 1.0
@@ -185,6 +192,28 @@ def _mixed(alone: Sequence[Mapping[str, Array]], together: Mapping[str, Array], 
             off = float(np.sqrt(np.mean(np.square(row.astype(np.float64) - one)))) if one.size else 0.0
             worst = max(worst, off / max(size, 1e-12))
     return worst
+
+
+def grown(
+    kept: Sequence[Kept], which: int, reference: tuple[Artifact, Predictor], candidate: tuple[Artifact, Predictor]
+) -> tuple[Feed, ...]:
+    """One input of the reference (0) or the candidate (1), with a larger side where the latter leaves it open."""
+    step = candidate[0].passport.stride or reference[0].passport.stride or 32
+    specs = (reference, candidate)[which][1].inputs
+    if len(specs) != len(candidate[1].inputs):
+        return ()
+    return (_grown(kept[0][which], specs, candidate[1].inputs, step),)
+
+
+def short(error: ThroughlineError) -> str:
+    """What an error says, without where in the runtime's own source it was noticed."""
+    said = error.problem
+    if "Status Message:" in said:
+        where, _, why = said.partition("Status Message:")
+        node = where.partition("Name:")[2].strip().strip("'")
+        why = why.strip().rpartition(" was false. ")[2]
+        return f"does not run at '{node}': {why[:160]}"
+    return said[:200]
 
 
 def _grown(feed: Feed, mine: Sequence[TensorSpec], open_in: Sequence[TensorSpec], step: int) -> Feed:

@@ -37,6 +37,7 @@ class Agreement:
         slack: so near to the threshold an object may be on either side of it.
         top1: the least share of pictures with the same best class.
         tie: two classes whose probabilities differ by less than this share are equally good.
+        spare: so many objects or pictures may always differ: a share of few is no finer than one of them.
     """
 
     unmatched: float
@@ -46,13 +47,14 @@ class Agreement:
     slack: float
     top1: float
     tie: float
+    spare: int = 0
 
 
 AGREEMENTS: Final[Mapping[str, Agreement]] = {
     "float32": Agreement(0.005, 0.99, 0.005, 0.995, 0.02, 0.99, 0.01),
-    "float16": Agreement(0.02, 0.97, 0.02, 0.99, 0.05, 0.98, 0.05),
-    "bfloat16": Agreement(0.05, 0.94, 0.03, 0.98, 0.10, 0.97, 0.10),
-    "int8": Agreement(0.08, 0.90, 0.06, 0.96, 0.15, 0.95, 0.20),
+    "float16": Agreement(0.02, 0.97, 0.02, 0.99, 0.05, 0.98, 0.05, 1),
+    "bfloat16": Agreement(0.05, 0.94, 0.03, 0.98, 0.10, 0.97, 0.10, 1),
+    "int8": Agreement(0.08, 0.90, 0.06, 0.96, 0.15, 0.95, 0.20, 1),
 }
 
 
@@ -90,21 +92,27 @@ class MatchedOutputs:
     def checks(self, limit: Agreement) -> list[Check]:
         """These figures against what may differ; none where nothing was found to match."""
 
-        def at_least(name: str, value: float | None, least: float) -> Check | None:
-            return None if value is None else Check(f"matched outputs: {name}", round(value, 5), least, value >= least)
+        def at_least(name: str, value: float | None, least: float, count: int = 0) -> Check | None:
+            least = min(least, 1 - limit.spare / count) if count else least
+            if value is None:
+                return None
+            return Check(f"matched outputs: {name}", round(value, 5), round(least, 5), value >= least - 1e-9)
 
-        def at_most(name: str, value: float | None, most: float) -> Check | None:
-            return None if value is None else Check(f"matched outputs: {name}", round(value, 5), most, value <= most)
+        def at_most(name: str, value: float | None, most: float, count: int = 0) -> Check | None:
+            most = max(most, limit.spare / count) if count else most
+            if value is None:
+                return None
+            return Check(f"matched outputs: {name}", round(value, 5), round(most, 5), value <= most + 1e-9)
 
         checks = [
-            at_most("unmatched", self.unmatched, limit.unmatched),
+            at_most("unmatched", self.unmatched, limit.unmatched, sum(self.objects)),
             at_least("mean IoU", self.mean_iou, limit.iou),
             at_most("score difference", self.score, limit.score),
-            at_least("same class by name", self.by_name, limit.classes),
-            at_least("same class by number", self.by_number, limit.classes),
+            at_least("same class by name", self.by_name, limit.classes, self.pairs),
+            at_least("same class by number", self.by_number, limit.classes, self.pairs),
             at_least("mask IoU", self.mask_iou, limit.iou - 0.04),
-            at_least("same best class by name", self.top1, limit.top1),
-            at_least("same best class by number", self.top1_by_number, limit.top1),
+            at_least("same best class by name", self.top1, limit.top1, self.pictures),
+            at_least("same best class by number", self.top1_by_number, limit.top1, self.pictures),
             at_least("same five best classes", self.top5, limit.top1 - 0.1),
         ]
         return [check for check in checks if check is not None]

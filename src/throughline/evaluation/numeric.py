@@ -41,7 +41,7 @@ class Tolerance:
 
 
 TOLERANCES: Final[Mapping[str, Tolerance]] = {
-    "float32": Tolerance(2e-3, 2e-3, 0.999999, 1e-4),
+    "float32": Tolerance(5e-4, 5e-4, 0.999999, 1e-4),
     "float16": Tolerance(np.inf, np.inf, 0.9995, 1.0),
     "bfloat16": Tolerance(np.inf, np.inf, 0.995, 1.0),
     "int8": Tolerance(np.inf, np.inf, 0.97, 1.0),

@@ -10,6 +10,7 @@ import heapq
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Final, TypeAlias, final
 
 from throughline.contracts.artifacts import Array, Artifact, Predictor, Step, TensorSpec
@@ -18,11 +19,12 @@ from throughline.contracts.errors import InputError, ThroughlineError
 from throughline.contracts.frames import Frame
 from throughline.contracts.samples import DataSet, Sample
 from throughline.contracts.verdicts import Check
-from throughline.evaluation.axes import axes_checks
+from throughline.evaluation.axes import as_batch, axes_checks, grown, short
 from throughline.evaluation.matched import Agreement, MatchedOutputs, Matching
 from throughline.evaluation.numeric import NumericDifference, OutputError, Tolerance
 from throughline.evaluation.seeded import natural_pictures, seeded_arrays
 from throughline.models.feeding import carrier
+from throughline.models.overflow import LARGEST, overflows
 from throughline.vision.detector import USUAL_SIZE, Detector, detector_for, input_size
 from throughline.vision.letterbox import Letterbox
 from throughline.vision.preprocess import PLAIN
@@ -63,7 +65,9 @@ class Answers:
         inputs: what was shown, in words.
         checks: on batches, on open axes, and on what could not be compared at all.
         found: what both found in each picture, where a decoder reads their outputs.
-        feeds: a few of the inputs, as they were fed.
+        feeds: a few of the inputs, as they were fed to the reference.
+        batch: several of them as one batch.
+        larger: one of them with every side larger that the candidate leaves open.
         seconds: where the time went: "reference", "candidate" and "all".
     """
 
@@ -73,6 +77,8 @@ class Answers:
     matched: MatchedOutputs | None
     found: tuple[list[Detections], list[Detections]] | None
     feeds: tuple[Feed, ...]
+    batch: tuple[Feed, ...]
+    larger: tuple[Feed, ...]
     worst: tuple[Worst, ...]
     notes: tuple[str, ...]
     seconds: Mapping[str, float]
@@ -90,13 +96,27 @@ def compare_answers(
     steps: Sequence[Step] = (),
     conf: float = 0.25,
     iou: float = 0.7,
+    halves: bool = False,
 ) -> Answers:
     """Run both over all inputs.
+
+    Args:
+        reference: the model that is right, opened.
+        candidate: the model to be proven, opened.
+        data: pictures; seeded inputs where neither these nor arrays are given.
+        arrays: or named inputs.
+        tolerance: what raw outputs may differ by.
+        agreement: what decoded ones may.
+        decoder: how outputs are read, where the passports do not say.
+        steps: what was done between the two, beyond what the candidate's passport says.
+        conf: from which confidence on an object counts.
+        iou: two boxes that overlap more are one object.
+        halves: the candidate is a graph of halves, which must not overflow on a processor that computes in halves.
 
     Raises:
         InputError: the data do not go with the models.
     """
-    comparison = _Comparison(reference, candidate, tolerance, agreement, decoder, steps, conf, iou)
+    comparison = _Comparison(reference, candidate, tolerance, agreement, decoder, steps, conf, iou, halves)
     if arrays is not None:
         return comparison.over_arrays(arrays, f"{_rows(arrays)} rows of the arrays given")
     if comparison.takes_pictures:
@@ -129,6 +149,7 @@ class _Comparison:
     steps: Sequence[Step]
     conf: float
     iou: float
+    halves: bool
     checks: list[Check] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     seconds: dict[str, float] = field(default_factory=lambda: {"reference": 0.0, "candidate": 0.0})
@@ -228,9 +249,18 @@ class _Comparison:
             if output.ranked:
                 self.notes.append(f"'{output.name}' is in the order of scores: it is compared as matched outputs")
         return Answers(
-            told, outputs, tuple(self.checks), matched, found, tuple(feed for feed, *_ in self.kept),
-            tuple(worst), tuple(self.notes), self.seconds,
-        )  # fmt: skip
+            told,
+            outputs,
+            tuple(self.checks),
+            matched,
+            found,
+            feeds=tuple(feed for feed, *_ in self.kept),
+            batch=as_batch(self.kept, self.reference[1]),
+            larger=grown(self.kept, 0, self.reference, self.candidate) if self.kept else (),
+            worst=tuple(worst),
+            notes=tuple(self.notes),
+            seconds=self.seconds,
+        )
 
     def _least(self, labelled: bool, families: Sequence[str | None]) -> float:
         """From which confidence on boxes are read: a metric wants all, and a graph may have cut some off itself."""
@@ -296,7 +326,7 @@ class _Comparison:
         except ThroughlineError as error:
             if which == 0:
                 raise
-            raise CandidateFailed(error.problem) from None
+            raise CandidateFailed(short(error)) from None
         finally:
             self.seconds[("reference", "candidate")[which]] += time.monotonic() - started
 
@@ -333,6 +363,8 @@ class _Comparison:
             checks, notes = axes_checks(self.reference, self.candidate, self.kept, self.tolerance, self.numeric or ())
             self.checks += checks
             self.notes += notes
+        if self.kept and self.comparable and self.halves and self.candidate[0].format == "onnx":
+            self.checks.append(_overflow(self.candidate[0].path, [feed for _, feed, *_ in self.kept]))
 
 
 def in_order(one: Mapping[str, Array], other: Mapping[str, Array]) -> Mapping[str, Array]:
@@ -352,6 +384,20 @@ def ranked_outputs(artifact: Artifact) -> frozenset[str]:
         if node.op_type in _RANKING or ranked.intersection(node.input):
             ranked.update(node.output)
     return frozenset(ranked.intersection(value.name for value in graph.output))
+
+
+def _overflow(path: Path, feeds: Sequence[Feed]) -> Check:
+    name = f"float16: results beyond {LARGEST:g}"
+    try:
+        found = overflows(path, feeds)
+    except ThroughlineError as error:
+        return Check(name, error.problem, 0, False)
+    if not found:
+        return Check(name, 0, 0, True)
+    first = found[0]
+    return Check(
+        name, f"{len(found)}, first of '{first.layer}' ({first.op}), which reaches {first.reaches:.3g}", 0, False
+    )
 
 
 def _unread(*_: object, **__: object) -> list[Detections]:

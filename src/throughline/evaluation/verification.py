@@ -128,7 +128,7 @@ def verify_models(
         answers = compare_answers(
             (reference, one), (candidate, other),
             data=data, arrays=arrays, tolerance=tolerance, agreement=agreement, decoder=decoder, steps=steps,
-            conf=conf, iou=iou,
+            conf=conf, iou=iou, halves="float16" in after.shares,
         )  # fmt: skip
     for output in answers.outputs:
         checks += output.checks(tolerance)
@@ -143,9 +143,10 @@ def verify_models(
     verdict = Verdict((reference.sha256, candidate.sha256), tuple(checks))
     notes = (*answers.notes, *said, *silent)
     parting = None
-    if part and not verdict.passed and answers.feeds:
+    feeds = _telling(checks, answers) if part else ()
+    if feeds:
         try:
-            parting = first_parting(reference.path, candidate.path, answers.feeds[:2], precision)
+            parting = first_parting(reference.path, candidate.path, feeds, precision, other_ends=not answers.outputs)
         except ThroughlineError as error:
             notes = (*notes, f"where the graphs part was not found: {error.problem}")
     return Verification(
@@ -169,6 +170,16 @@ def main_precision(precisions: Precisions) -> str:
         if shares.get(name, 0.0) > 0.01:
             return name
     return "float32"
+
+
+def _telling(checks: Sequence[Check], answers: Answers) -> Sequence[Mapping[str, Array]]:
+    """The inputs on which it shows where the graphs part; none where it lies in no graph."""
+    failed = [check.name for check in checks if not check.passed]
+    if any(name.startswith(("numeric", "float16", "matched", "task", "runs")) for name in failed):
+        return answers.feeds[:2]
+    if any(name.startswith("batch") for name in failed):
+        return answers.batch
+    return answers.larger if any(name.startswith("open axes") for name in failed) else ()
 
 
 def _precision(asked: str | None, found: Precisions) -> tuple[list[Check], list[str]]:

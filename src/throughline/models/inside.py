@@ -93,9 +93,7 @@ class OnnxInside:
             elif node.op_type == "DequantizeLinear" and node.input[0] in quantised:
                 self._dequantised.setdefault(quantised[node.input[0]], node.output[0])
             takes = tuple(name for name in node.input if name and name not in weights)
-            for number, tensor in enumerate(node.output):
-                if not tensor:
-                    continue
+            for number, tensor in enumerate(filter(None, node.output)):
                 layer = Layer(node.name, node.op_type, tensor, takes, shapes.get(tensor, ()))
                 self.makers[tensor] = layer
                 if (
@@ -180,19 +178,22 @@ class OpenVinoInside:
         """These tensors."""
         wanted = list(dict.fromkeys(tensors))
         model = self._core.read_model(self._path)
-        ports = {name: port for node in model.get_ops() for port in node.outputs() for name in _names(port)}
+        inner = [node for node in model.get_ops() if node.get_type_name() != "Result"]
+        ports = {name: port for node in inner for port in node.outputs() for name in _names(port)}
         if missing := [name for name in wanted if name not in ports]:
             raise ModelRefused(f"{self._path}: there is no tensor '{missing[0]}' inside", "")
-        model.add_outputs([ports[name] for name in wanted])
+        places = {name: number for number, port in enumerate(model.outputs) for name in _names(port)}
+        results = len(model.outputs)
+        fresh = [name for name in wanted if name not in places]
+        for number, name in enumerate(fresh):  # what is inside often has no name by which a result could be asked for
+            ports[name].get_tensor().add_names({f"throughline_{number}"})
+            places[name] = results + number
+        model.add_outputs([f"throughline_{number}" for number in range(len(fresh))])
         compiled = self._core.compile_model(model, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
         kinds = {name: port.get_element_type().to_dtype() for port in model.inputs for name in _names(port)}
         request = compiled.create_infer_request()
         request.infer({name: _as(array, kinds[name]) for name, array in feed.items() if name in kinds})
-        found = {}
-        for port in compiled.outputs:
-            for name in _names(port):
-                found[name] = np.array(request.get_tensor(port).data)
-        return {name: found[name] for name in wanted}
+        return {name: np.array(request.get_output_tensor(places[name]).data) for name in wanted}
 
 
 def _folds(takes: Sequence[str], makers: Mapping[str, Layer], inputs: Sequence[str]) -> bool:

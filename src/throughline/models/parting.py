@@ -18,6 +18,7 @@ import numpy as np
 from throughline.contracts.artifacts import Array
 from throughline.contracts.errors import InputError
 from throughline.models.inside import Inside, look_inside
+from throughline.models.transforms._running import CannotRun
 
 _MAY_DIFFER: Final = {"float32": 1e-3, "float16": 1e-2, "bfloat16": 5e-2, "int8": 0.15}
 """From which relative error on a tensor counts as different; rounding alone stays below."""
@@ -60,6 +61,8 @@ class Parting:
             )
         also = f", or in one of {', '.join(self.between[:6])} before it" if self.between else ""
         other = f" ('{self.candidate_layer}' in the candidate)" if self.candidate_layer != self.layer else ""
+        if np.isinf(self.error) and not self.before:
+            return f"first at '{self.layer}' ({self.op}){other}{also}: it does not run, or its result is not finite"
         return (
             f"first at '{self.layer}' ({self.op}){other}{also}: its result is {self.error:.3g} apart, "
             f"what goes into it {self.before:.2g}; {self.compared} tensors compared"
@@ -80,7 +83,12 @@ class LayerError:
 
 
 def first_parting(
-    reference: Path, candidate: Path, feeds: Sequence[Mapping[str, Array]], precision: str = "float32"
+    reference: Path,
+    candidate: Path,
+    feeds: Sequence[Mapping[str, Array]],
+    precision: str = "float32",
+    *,
+    other_ends: bool = False,
 ) -> Parting:
     """Find where two graphs part on these inputs.
 
@@ -89,6 +97,7 @@ def first_parting(
         candidate: the other.
         feeds: inputs under the reference's names.
         precision: the candidate's: rounding is no parting.
+        other_ends: the candidate's results are others on purpose, and are not compared.
 
     Raises:
         InputError: one of them is of a format that does not let itself be looked into.
@@ -96,17 +105,32 @@ def first_parting(
     one, other = look_inside(reference), look_inside(candidate)
     limit = _MAY_DIFFER[precision]
     pairs = paired(one, other)
+    if other_ends:
+        pairs = {mine: its for mine, its in pairs.items() if mine not in one.results}
     best: LayerError | None = None
-    for found in _errors(one, other, pairs, feeds):
-        if found.error > limit and (found.before <= limit / 2 or found.error > _JUMP * found.before):
-            best = found
-            break
+    try:
+        for found in _errors(one, other, pairs, feeds):
+            if found.error > limit and (found.before <= limit / 2 or found.error > _JUMP * found.before):
+                best = found
+                break
+    except CannotRun as stop:
+        return _where_it_stops(stop, one, other, pairs)
     if best is None:
         return Parting("", "", "", "", 0.0, 0.0, len(pairs))
     partner = other.makers.get(best.partner)
     between = _unpaired_before(one, pairs, best.tensor)
     name = partner.name if partner else best.partner
     return Parting(best.layer, best.op, best.tensor, name, best.error, best.before, len(pairs), between)
+
+
+def _where_it_stops(stop: CannotRun, one: Inside, other: Inside, pairs: Mapping[str, str]) -> Parting:
+    """The layer at which the candidate does not run, as the reference calls it."""
+    if not stop.node:
+        raise stop
+    given = {layer.tensor for layer in other.makers.values() if layer.name == stop.node}
+    mine = next((one.makers[name] for name, its in pairs.items() if its in given and name in one.makers), None)
+    name, op, tensor = (mine.name, mine.op, mine.tensor) if mine else (stop.node, stop.op, "")
+    return Parting(name, op, tensor, stop.node, float("inf"), 0.0, len(pairs))
 
 
 def layer_errors(reference: Path, candidate: Path, feeds: Sequence[Mapping[str, Array]]) -> list[LayerError]:

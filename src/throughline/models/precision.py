@@ -255,18 +255,24 @@ def _openvino_dtype(node: Any, asked: str) -> str:
     return asked if asked and name == "f32" else dtype_of(name)
 
 
-def _through_fake_quantise(node: Any) -> bool:
+_MOVING: Final = {
+    "Multiply", "Subtract", "Convert", "Reshape", "Transpose", "Unsqueeze", "Squeeze", "MaxPool", "Relu",
+    "Interpolate", "Split", "VariadicSplit", "Slice", "StridedSlice", "Concat",
+}  # fmt: skip
+"""What stands between a rounding and a layer without undoing it."""
+
+
+def _through_fake_quantise(node: Any, steps: int = 12) -> bool:
     """Whether a tensor has been rounded to a few levels, or comes from small integers behind a scale."""
-    for _ in range(8):
-        kind = node.get_type_name()
-        if kind == "FakeQuantize":
-            return True
-        if kind == "Constant":
-            return node.get_element_type().get_type_name() in ("i8", "u8")
-        if kind not in ("Multiply", "Subtract", "Convert", "Reshape", "Transpose", "Unsqueeze", "MaxPool", "Relu"):
-            return False
-        node = node.input(0).get_source_output().get_node()
-    return False
+    kind = node.get_type_name()
+    if kind == "FakeQuantize":
+        return True
+    if kind == "Constant":
+        return node.get_element_type().get_type_name() in ("i8", "u8")
+    if kind not in _MOVING or not steps:
+        return False
+    parts = list(node.inputs()) if kind == "Concat" else [node.input(0)]
+    return all(_through_fake_quantise(part.get_source_output().get_node(), steps - 1) for part in parts)
 
 
 def _openvino_work(kind: str, out: tuple[int, ...], ins: list[tuple[int, ...]]) -> int:

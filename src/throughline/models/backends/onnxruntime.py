@@ -24,7 +24,7 @@ _DTYPES = {
     **{name: name for name in ("float16", "bool", "int8", "int16", "int32", "int64")},
     **{name: name for name in ("uint8", "uint16", "uint32", "uint64")},
 }
-_ERRORS_ONLY = 3
+_FATAL_ONLY = 4
 
 
 @final
@@ -38,7 +38,7 @@ class OnnxRuntimeRunner(Runner):
         options.intra_op_num_threads = threads // lanes
         options.inter_op_num_threads = 1
         options.enable_cpu_mem_arena = lanes > 1  # keeping memory is a twentieth faster, and it never goes back
-        options.log_severity_level = _ERRORS_ONLY
+        options.log_severity_level = _FATAL_ONLY  # an error is raised; it need not be printed, too
         options.add_session_config_entry("session.force_spinning_stop", "1")
         provider, settings = _provider(device)
         try:
