@@ -248,6 +248,22 @@ def test_a_fault_in_coco_is_found_at_its_place(tmp_path: Path, fault: str) -> No
         open_data(index)
 
 
+def test_the_line_of_an_entry_is_found_where_there_are_lines(tmp_path: Path) -> None:
+    index = coco(
+        tmp_path, lambda whole: (second(bbox=[3, 3, 0, 5])(whole), whole["images"][1].update(file_name="z.png"))
+    )
+    index.write_text(json.dumps(json.loads(index.read_text()), indent=1))
+    lines = index.read_text().splitlines()
+    found = {one.kind: one for one in check_data(index)}
+    missing = found["image missing"].line
+    assert missing is not None
+    assert "z.png" in "".join(lines[missing - 1 : missing + 3])
+    index.write_text(index.read_text().replace("z.png", "b.png"))
+    [found_box] = check_data(index)
+    assert found_box.line is not None
+    assert (lines[found_box.line - 1].strip(), lines[found_box.line].strip()) == ("{", '"id": 2,')
+
+
 MOT = {
     "1,1,1,1,5": ("malformed line", True),
     "1,x,1,1,5,5,1": ("malformed line", True),

@@ -17,7 +17,7 @@ from throughline.testing.world import World, write_coco, write_yolo
 def test_traits_come_from_the_table_beside_the_set(tmp_path: Path) -> None:
     index = write_yolo(World(3, 160, 96), tmp_path / "set", train=2, val=2)
     before = open_data(index)
-    table = "file,light,hour,camera\nimages/val/000000.png,dusk,19.5,\n000001.png,nan,7,north\n"
+    table = "file,light,hour,camera\nimages/val/000000.png,dusk,19.5,\nimages/val/000001.png,nan,7,north\n"
     (index.parent / "traits.csv").write_text(table)
     data = open_data(index)
     assert [dict(sample.traits) for sample in data] == [

@@ -15,7 +15,9 @@ from typing import Any
 
 from throughline.contracts.errors import InputError
 
-_MOST_YAML, _MOST_JSON, _MOST_SCALAR, _MOST_DEPTH = 1 << 20, 1 << 30, 4096, 16
+MOST_JSON = 1 << 30
+
+_MOST_YAML, _MOST_SCALAR, _MOST_DEPTH = 1 << 20, 4096, 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +101,7 @@ def _written(path: Path, node: Any) -> Written:
 
 def read_json(path: Path) -> Any:
     """What a JSON file holds; names that are there twice and numbers that are none are refused."""
-    text = read_text(path, _MOST_JSON)
+    text = read_text(path, MOST_JSON)
     try:
         return json.loads(text, object_pairs_hook=_once, parse_constant=_no_number)
     except json.JSONDecodeError as error:

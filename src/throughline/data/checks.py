@@ -16,7 +16,7 @@ import numpy.typing as npt
 from throughline.data.formats import Index, Split
 from throughline.data.opening import Look, Picture, open_pictures
 from throughline.data.problems import Problem, Problems
-from throughline.data.reading import index_of
+from throughline.data.reading import index_of, readable
 from throughline.data.traits import read_traits, unmatched
 
 __all__ = ["Problem", "Survey", "check_data", "survey"]
@@ -51,14 +51,16 @@ def check_data(spec: str | Path) -> tuple[Problem, ...]:
 def survey(spec: str | Path) -> Survey:
     """Look at every picture and label of a data set."""
     problems = Problems()
-    kind, index = index_of(spec, problems)
-    traits = read_traits(index.root)
     looks: dict[Path, Look] = {}
     splits: dict[str, tuple[Split, Sequence[Picture]]] = {}
-    for name, read in index.splits.items():
-        split = read(problems)
-        splits[name] = split, open_pictures(split, traits, problems, decode=True, looks=looks)
-    unmatched(index.root, traits, {entry.name for split, _ in splits.values() for entry in split.entries}, problems)
+    with readable(spec):
+        kind, index = index_of(spec, problems)
+        traits = read_traits(index.root)
+        for name, read in index.splits.items():
+            split = read(problems)
+            splits[name] = split, open_pictures(split, index.root, traits, problems, decode=True, looks=looks)
+    entries = [entry for split, _ in splits.values() for entry in split.entries]
+    unmatched(index.root, traits, {name for entry in entries for name in entry.called(index.root)}, problems)
     _labels_agree(Path(spec), splits, problems)
     _unused_classes(splits, problems)
     _same_pictures({name: pictures for name, (_, pictures) in splits.items()}, Path(spec), problems)

@@ -6,14 +6,14 @@ import hashlib
 import os
 from collections.abc import Mapping, MutableMapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import overload
 
 from throughline.contracts.errors import InputError
 from throughline.contracts.samples import Sample
-from throughline.data.formats import Entry, Split
+from throughline.data.formats import Entry, Split, nothing_said
 from throughline.data.marks import Marks, feed
 from throughline.data.picture_headers import upright_size_of
 from throughline.data.pictures import check_picture, decode_picture, picture_bytes, read_picture
@@ -77,6 +77,7 @@ class Samples(Sequence[Sample]):
 
 def open_pictures(
     split: Split,
+    root: Path,
     traits: Mapping[str, Mapping[str, str | float]],
     problems: Problems,
     *,
@@ -87,6 +88,7 @@ def open_pictures(
 
     Args:
         split: what there should be.
+        root: the folder of the set.
         traits: what is known of pictures besides, by name.
         problems: takes what is wrong.
         decode: decode each picture, to find the damage that its header does not show.
@@ -106,8 +108,11 @@ def open_pictures(
                     says = look.says if file == entry.path else f"{entry.name}: {look.says}"
                     problems.add(look.kind, file, says, line=line, severe=True)
                     continue
-                more = {**entry.traits, **traits.get(entry.path.name, {}), **traits.get(entry.name, {})}
-                pictures.append(Picture(entry, look, entry.marks(look.size, problems), more))
+                more = dict(entry.traits)
+                for name in entry.called(root) if traits else ():
+                    more.update(traits.get(name, {}))
+                marks = entry.marks(look.size, problems)
+                pictures.append(Picture(replace(entry, marks=nothing_said), look, marks, more))  # a file may hang on it
     return pictures
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from pathlib import Path
 from typing import cast
@@ -66,6 +67,23 @@ def is_picture_file(path: Path) -> bool:
         return True
     with path.open("rb") as file:
         return is_image(file.read(64))
+
+
+def pictures_under(folder: Path) -> list[Path]:
+    """Every picture in a folder and the folders in it, those behind links as well, in order."""
+    found: list[Path] = []
+    seen: set[str] = set()
+    for place, inner, names in os.walk(folder, followlinks=True, onerror=_raise):
+        if (real := os.path.realpath(place)) in seen:
+            inner.clear()  # a link that leads back
+            continue
+        seen.add(real)
+        found += [path for name in names if is_picture_file(path := Path(place, name))]
+    return sorted(found, key=in_order)
+
+
+def _raise(error: OSError) -> None:
+    raise error
 
 
 def in_order(path: Path | str) -> tuple[list[tuple[bool, int, str]], str]:

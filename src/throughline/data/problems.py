@@ -15,8 +15,8 @@ class Problem:
     Attributes:
         kind: which sort of thing, in a few words that stay the same ("label out of range").
         file: where it stands.
-        line: the line in it, from 1; None where it is about the whole file, or about a JSON file (``says`` then names
-            the entry: "annotations[17]").
+        line: the line in it, from 1; None where it is about the whole file. Of a JSON file it is the line where the
+            entry begins that ``says`` names ("annotations[17]"), unless the file is all one line.
         says: what was found there.
         severe: the data cannot be used as they are: ``open_data`` refuses them.
     """

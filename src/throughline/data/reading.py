@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import cast
 
@@ -24,16 +26,27 @@ def open_data(spec: str | Path, split: str | None = None) -> DataSet:
         split: "train", "val" or "test". Where it is left away: val, else test, else train; the set's name says which.
     """
     problems = Problems()
-    kind, index = index_of(spec, problems)
-    chosen = _chosen(spec, index, split)
-    part = index.splits[chosen](problems)
-    pictures = open_pictures(part, read_traits(index.root), problems)
+    with readable(spec):
+        kind, index = index_of(spec, problems)
+        chosen = _chosen(spec, index, split)
+        part = index.splits[chosen](problems)
+        pictures = open_pictures(part, index.root, read_traits(index.root), problems)
     problems.refuse(spec)
     if not pictures:
         raise InputError(f"{spec}: there is no picture in it", "give data with at least one picture")
     name = index.name if chosen == WHOLE else f"{index.name} ({chosen})"
     samples = Samples(pictures, part.labels)
     return DataSet(name, kind, task_of(part, pictures), part.labels, samples, hash_of(pictures, part.labels))
+
+
+@contextmanager
+def readable(spec: str | Path) -> Iterator[None]:
+    """Turn what the system does not let us read into one error that names it."""
+    try:
+        yield
+    except OSError as error:
+        where = f"{spec}: {error.filename}" if error.filename and str(error.filename) != str(spec) else str(spec)
+        raise InputError(f"{where} cannot be read: {error.strerror}", "check the name and the permissions") from None
 
 
 def index_of(spec: str | Path, problems: Problems) -> tuple[str, Index]:
@@ -50,11 +63,7 @@ def format_of(path: Path) -> str | None:
     members = {name: FORMATS.get(name) for name in FORMATS.names()}
     for rank in sorted({int(member.facts.get("rank", 1)) for member in members.values()}):
         asked = [name for name, member in members.items() if int(member.facts.get("rank", 1)) == rank]
-        try:
-            owners = [name for name in asked if cast("DataFormat", FORMATS.make(name)).recognises(path)]
-        except (OSError, ValueError) as error:
-            reason = getattr(error, "strerror", None) or error
-            raise InputError(f"{path}: cannot be read: {reason}", "check the name and the permissions") from None
+        owners = [name for name in asked if cast("DataFormat", FORMATS.make(name)).recognises(path)]
         if len(owners) > 1:
             raise InputError(f"{path} is {' and '.join(owners)} at once", "give the file that lists the pictures")
         if owners:

@@ -16,7 +16,7 @@ _MOST_BYTES = 1 << 28
 
 
 def read_traits(folder: Path) -> Mapping[str, Mapping[str, str | float]]:
-    """The columns by the name in ``file``: a picture's name in its set, or that of its file alone."""
+    """The columns by what is in ``file``: a picture's name in its set, or its path from this folder on."""
     path = folder / "traits.csv"
     if not path.is_file():
         return {}
@@ -44,9 +44,8 @@ def read_traits(folder: Path) -> Mapping[str, Mapping[str, str | float]]:
 
 def unmatched(folder: Path, traits: Mapping[str, object], names: set[str], problems: Problems) -> None:
     """Note the rows that are about no picture of the set."""
-    known = names | {name.rpartition("/")[2] for name in names}
     for name in traits:
-        if name not in known:
+        if name not in names:
             problems.add("traits", folder / "traits.csv", f"there is no picture '{name[:200]}'")
 
 

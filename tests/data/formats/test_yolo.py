@@ -9,6 +9,7 @@ from hypothesis import strategies as some
 from small_pictures import picture
 
 from throughline.contracts.errors import InputError
+from throughline.data.checks import check_data
 from throughline.data.reading import open_data
 from throughline.testing.world import LABELS, World, write_yolo
 
@@ -124,6 +125,21 @@ def test_lists_of_pictures(tmp_path: Path, line: str) -> None:
 def test_the_ways_in_which_tools_write_their_paths(tmp_path: Path, yaml: str) -> None:
     data = open_data(small(tmp_path / "set", yaml, one="0 0.5 0.5 0.1 0.1\n"))
     assert (data.name, len(data)) == ("set (val)", 1)
+
+
+def test_splits_may_be_lists_over_one_folder(tmp_path: Path) -> None:
+    index = small(tmp_path, "train: a.txt\nval: b.txt\nnames: [a]\n", one="0 0.5 0.5 0.1 0.1\n", two="", three="")
+    (tmp_path / "a.txt").write_text("images/one.png\nimages/three.png\n")
+    (tmp_path / "b.txt").write_text("images/two.png\n")
+    assert check_data(index) == ()
+
+
+def test_links_are_followed_and_one_that_leads_back_is_not_followed_twice(tmp_path: Path) -> None:
+    index = small(tmp_path / "set", "val: images\nnames: [a]\n", one="0 0.5 0.5 0.1 0.1\n")
+    picture(tmp_path / "disk" / "far.png", 7)
+    (tmp_path / "set" / "images" / "link").symlink_to(tmp_path / "disk")
+    (tmp_path / "disk" / "back").symlink_to(tmp_path / "set" / "images")
+    assert [sample.name for sample in open_data(index)] == ["images/link/far.png", "images/one.png"]
 
 
 def test_a_path_names_a_folder_inside(tmp_path: Path) -> None:

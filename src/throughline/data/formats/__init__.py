@@ -30,8 +30,8 @@ Size: TypeAlias = tuple[int, int]
 """Height and width of a picture as it is read, which is upright."""
 
 
-def _nothing_said(size: Size, problems: Problems) -> None:
-    return None
+def nothing_said(size: Size, problems: Problems) -> None:
+    """What is written about a picture of which nobody has said anything."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -50,9 +50,14 @@ class Entry:
     name: str
     path: Path
     said_in: tuple[Path, int | None]
-    marks: Callable[[Size, Problems], Marks | None] = _nothing_said
+    marks: Callable[[Size, Problems], Marks | None] = nothing_said
     traits: Mapping[str, str | float] = field(default_factory=dict)
     group: str = ""
+
+    def called(self, root: Path) -> tuple[str, ...]:
+        """By what names people speak of it: its own, and its path from this folder on."""
+        own = self.path.relative_to(root).as_posix() if self.path.is_relative_to(root) else self.name
+        return self.name, own
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -5,14 +5,14 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from throughline.contracts.errors import InputError
 from throughline.data.formats import Size
-from throughline.data.formats._boxes import check_box
+from throughline.data.formats._boxes import fault_of
+from throughline.data.formats._json_lines import JsonLines
 from throughline.data.marks import Marks
 from throughline.data.problems import Problems
 from throughline.data.shapes import Polygons, Runs, Shape, box_of, runs_from
@@ -46,7 +46,7 @@ class Annotation:
 
 
 def read_marks(
-    file: Path,
+    lines: JsonLines,
     where: str,
     picture: dict[str, Any],
     annotations: Sequence[Annotation],
@@ -59,8 +59,8 @@ def read_marks(
     height, width = size
     said = picture.get("width", width), picture.get("height", height)
     if said != (width, height):
-        says = f"{where}: it says {said[0]} x {said[1]}, and the picture, upright, is {width} x {height}"
-        problems.add("picture size", file, says, severe=bool(annotations))
+        says = f"it says {said[0]} x {said[1]}, and the picture, upright, is {width} x {height}"
+        lines.note(problems, "picture size", where, says, severe=bool(annotations))
         return Marks.of((), ())
     rows: list[tuple[Annotation, tuple[float, float, float, float], Shape | None]] = []
     seen: dict[tuple[object, ...], str] = {}
@@ -69,12 +69,13 @@ def read_marks(
             shape = _shape(one.outline, size)
             box = _box(one.box) if one.box is not None or shape is None else box_of(shape, size)
         except InputError as error:
-            problems.add("malformed line", file, f"{one.where}: {error.problem}", severe=True)
+            lines.note(problems, "malformed line", one.where, error.problem, severe=True)
             continue
-        check_box(box, size, file, problems, where=one.where)
+        if (fault := fault_of(box, size)) is not None:
+            lines.note(problems, fault.kind, one.where, fault.says, severe=fault.severe)
         same = seen.setdefault((one.kind, box, one.track, str(one.outline)), one.where)
         if same != one.where:
-            problems.add("duplicate line", file, f"{one.where}: the same as {same}")
+            lines.note(problems, "duplicate line", one.where, f"the same as {same}")
         rows.append((one, box, shape))
     crowd = np.array([one.crowd for one, _, _ in rows], np.bool_)
     area = np.array([_area(one, box) for one, box, _ in rows], np.float64)

@@ -11,7 +11,7 @@ import numpy as np
 from throughline.contracts.errors import InputError
 from throughline.data.bounded import read_text
 from throughline.data.formats import Size
-from throughline.data.formats._boxes import check_box
+from throughline.data.formats._boxes import fault_of
 from throughline.data.marks import Marks
 from throughline.data.problems import Problems
 from throughline.data.shapes import Polygons, Shape
@@ -105,7 +105,8 @@ class _Rows:
             x, y, wide, tall = values[:4]
             x1, x2 = (x - wide / 2) * width, (x + wide / 2) * width
             y1, y2 = (y - tall / 2) * height, (y + tall / 2) * height
-        check_box((x1, y1, x2, y2), self._size, self._path, self._problems, line=number)
+        if (fault := fault_of((x1, y1, x2, y2), self._size)) is not None:
+            self._problems.add(fault.kind, self._path, fault.says, line=number, severe=fault.severe)
         self._boxes.append((x1, y1, x2, y2))
         self._classes.append(kind)
         self._shapes.append(Polygons((points,)) if outline else None)

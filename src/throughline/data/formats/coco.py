@@ -10,8 +10,9 @@ from typing import Any
 
 from throughline.contracts.errors import InputError
 from throughline.data.bounded import inside, read_json
-from throughline.data.formats import SPLITS, WHOLE, Entry, Index, Split, name_of
+from throughline.data.formats import SPLITS, WHOLE, Entry, Index, Split, name_of, nothing_said
 from throughline.data.formats._coco_marks import Annotation, read_marks
+from throughline.data.formats._json_lines import JsonLines
 from throughline.data.problems import Problems
 from throughline.plugins import Plugin
 
@@ -78,8 +79,9 @@ def _read(file: Path, split: str, problems: Problems) -> Split:
     whole = read_json(file)
     if not isinstance(whole, dict) or not isinstance(whole.get("images"), list):
         raise InputError(f"{file}: it has no list 'images'", "give a COCO file: images, annotations, categories")
-    labels, numbers = _categories(file, whole, problems)
-    pictures = _pictures(file, whole["images"], problems)
+    lines = JsonLines(file)
+    labels, numbers = _categories(lines, whole, problems)
+    pictures = _pictures(lines, whole["images"], problems)
     annotations = whole.get("annotations")
     told = isinstance(annotations, list)
     if not isinstance(annotations, list):
@@ -87,64 +89,60 @@ def _read(file: Path, split: str, problems: Problems) -> Split:
         problems.add("labels missing", file, "it has no list 'annotations'; nothing is known of its pictures")
     of_picture: dict[int, list[Annotation]] = {number: [] for number in pictures}
     tracked = outlined = False
-    for annotation in _annotations(file, annotations, numbers, of_picture, problems):
+    for annotation in _annotations(lines, annotations, numbers, of_picture, problems):
         tracked |= annotation.track is not None
         outlined |= annotation.outline is not None
     base = _folder(file, split, pictures)
     entries = []
     for number, (at, one) in pictures.items():
-        place = inside(base, base, one["file_name"])
+        where, place = f"images[{at}]", inside(base, base, one["file_name"])
         if place is None:
-            says = f"images[{at}]: '{one['file_name'][:200]}' leads out of {base}"
-            problems.add("path outside", file, says, severe=True)
+            says = f"'{one['file_name'][:200]}' leads out of {base}"
+            lines.note(problems, "path outside", where, says, severe=True)
             continue
         traits = {key: _trait(value) for key, value in one.items() if key not in _OWN and _is_scalar(value)}
-        marks = partial(read_marks, file, f"images[{at}]", one, of_picture[number], outlined, tracked)
-        name = place.relative_to(base).as_posix()
-        entries.append(Entry(name, place, (file, None), marks if told else _silent, traits))
+        marks = partial(read_marks, lines, where, one, of_picture[number], outlined, tracked) if told else nothing_said
+        said_in = file, None if place.is_file() else lines.of(where)
+        entries.append(Entry(place.relative_to(base).as_posix(), place, said_in, marks, traits))
     task = None if not told else "segment" if outlined else "detect"
     return Split(entries, labels, task, [(file, None)] * len(labels))
 
 
-def _silent(size: Any, problems: Problems) -> None:
-    return None
-
-
-def _categories(file: Path, whole: dict[str, Any], problems: Problems) -> tuple[tuple[str, ...], dict[int, int]]:
+def _categories(lines: JsonLines, whole: dict[str, Any], problems: Problems) -> tuple[tuple[str, ...], dict[int, int]]:
     listed = whole.get("categories", [])
     names: dict[int, str] = {}
     for at, one in enumerate(listed if isinstance(listed, list) else []):
         where = f"categories[{at}]"
         if not isinstance(one, dict) or not _is_int(one.get("id")) or not isinstance(one.get("name"), str):
-            problems.add("malformed line", file, f"{where}: it needs a whole number 'id' and a 'name'", severe=True)
+            lines.note(problems, "malformed line", where, "it needs a whole number 'id' and a 'name'", severe=True)
         elif one["id"] in names:
-            problems.add("duplicate id", file, f"{where}: the id {one['id']} was given before", severe=True)
+            lines.note(problems, "duplicate id", where, f"the id {one['id']} was given before", severe=True)
         else:
             if one["name"] in names.values():
-                problems.add("class names", file, f"{where}: two classes are called '{one['name']}'")
+                lines.note(problems, "class names", where, f"two classes are called '{one['name']}'")
             if not one["name"].strip():
-                problems.add("class names", file, f"{where}: class {one['id']} has no name", severe=True)
+                lines.note(problems, "class names", where, f"class {one['id']} has no name", severe=True)
             names[one["id"]] = one["name"]
     if not names:
-        problems.add("class names", file, "it has no categories", severe=bool(whole.get("annotations")))
+        problems.add("class names", lines.file, "it has no categories", severe=bool(whole.get("annotations")))
     ordered = sorted(names)
     return tuple(names[one] for one in ordered), {one: number for number, one in enumerate(ordered)}
 
 
-def _pictures(file: Path, listed: list[Any], problems: Problems) -> dict[int, tuple[int, dict[str, Any]]]:
+def _pictures(lines: JsonLines, listed: list[Any], problems: Problems) -> dict[int, tuple[int, dict[str, Any]]]:
     pictures: dict[int, tuple[int, dict[str, Any]]] = {}
     called: dict[str, int] = {}
     for at, one in enumerate(listed):
         where = f"images[{at}]"
         name = one.get("file_name") if isinstance(one, dict) else None
         if not isinstance(name, str) or not name or not _is_int(one.get("id")):
-            says = f"{where}: it needs a whole number 'id' and a 'file_name'"
-            problems.add("malformed line", file, says, severe=True)
+            says = "it needs a whole number 'id' and a 'file_name'"
+            lines.note(problems, "malformed line", where, says, severe=True)
         elif one["id"] in pictures:
-            problems.add("duplicate id", file, f"{where}: the id {one['id']} was given before", severe=True)
+            lines.note(problems, "duplicate id", where, f"the id {one['id']} was given before", severe=True)
         elif name in called:
-            says = f"{where}: '{name[:200]}' is images[{called[name]}], too"
-            problems.add("same picture twice", file, says, severe=True)
+            says = f"'{name[:200]}' is images[{called[name]}], too"
+            lines.note(problems, "same picture twice", where, says, severe=True)
         else:
             called[name] = at
             pictures[one["id"]] = (at, one)
@@ -152,7 +150,7 @@ def _pictures(file: Path, listed: list[Any], problems: Problems) -> dict[int, tu
 
 
 def _annotations(
-    file: Path,
+    lines: JsonLines,
     listed: list[Any],
     numbers: dict[int, int],
     of_picture: dict[int, list[Annotation]],
@@ -163,20 +161,20 @@ def _annotations(
     for at, one in enumerate(listed):
         where = f"annotations[{at}]"
         if not isinstance(one, dict):
-            problems.add("malformed line", file, f"{where}: it is no object", severe=True)
+            lines.note(problems, "malformed line", where, "it is no object", severe=True)
             continue
         number: Any = one.get("id")
         image: Any = one.get("image_id")
         category: Any = one.get("category_id")
         if _is_int(number) and ids.setdefault(number, at) != at:
-            says = f"{where}: the id {number} is that of annotations[{ids[number]}]"
-            problems.add("duplicate id", file, says, severe=True)
+            says = f"the id {number} is that of annotations[{ids[number]}]"
+            lines.note(problems, "duplicate id", where, says, severe=True)
         if not _is_int(image) or image not in of_picture:
-            says = f"{where}: image_id {image!r:.40} is the id of no picture"
-            problems.add("label without image", file, says, severe=True)
+            says = f"image_id {image!r:.40} is the id of no picture"
+            lines.note(problems, "label without image", where, says, severe=True)
         elif not _is_int(category) or category not in numbers:
-            says = f"{where}: category_id {category!r:.40} is the id of no category"
-            problems.add("label out of range", file, says, severe=True)
+            says = f"category_id {category!r:.40} is the id of no category"
+            lines.note(problems, "label out of range", where, says, severe=True)
         else:
             annotation = Annotation.of(where, one, numbers[category])
             of_picture[image].append(annotation)

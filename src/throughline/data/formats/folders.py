@@ -11,7 +11,7 @@ import numpy as np
 from throughline.contracts.errors import InputError
 from throughline.data.formats import SPLITS, WHOLE, Entry, Index, Size, Split, name_of
 from throughline.data.marks import Marks
-from throughline.data.pictures import in_order, is_picture_file
+from throughline.data.pictures import is_picture_file, pictures_under
 from throughline.data.problems import Problems
 from throughline.plugins import Plugin
 
@@ -67,7 +67,7 @@ def _pictures(folder: Path) -> Iterator[Path]:
 def _read(folder: Path, labels: tuple[str, ...], problems: Problems) -> Split:
     entries = []
     for one in _subfolders(folder):
-        for picture in sorted(_pictures(one), key=in_order):
+        for picture in pictures_under(one):
             name = picture.relative_to(folder).as_posix()
             entries.append(Entry(name, picture, (picture, None), partial(_whole_frame, labels.index(one.name))))
     return Split(entries, labels, "classify", [(folder / label, None) for label in labels])

@@ -18,7 +18,7 @@ import numpy as np
 from throughline.contracts.errors import InputError
 from throughline.data.bounded import inside, read_text
 from throughline.data.formats import SPLITS, WHOLE, Entry, Index, Size, Split, name_of
-from throughline.data.formats._boxes import check_box
+from throughline.data.formats._boxes import fault_of
 from throughline.data.marks import Marks
 from throughline.data.pictures import in_order, is_picture_file
 from throughline.data.problems import Problems
@@ -107,7 +107,7 @@ def _sequence(folder: Path, labels: tuple[str, ...], problems: Problems) -> list
     pictures = _numbered(pictures_in, problems)
     if not pictures:
         problems.add("images missing", folder, f"there is no picture in {pictures_in}", severe=True)
-    length = about.get("seqlength", "")
+    length, rate = about.get("seqlength", ""), _rate(about)
     last = int(length) if length.isdecimal() and len(length) < 9 else max(pictures, default=0)
     if missing := [number for number in range(1, last + 1) if number not in pictures]:
         says = f"{len(missing)} of {last} frames have no picture; the first is {missing[0]}"
@@ -118,12 +118,22 @@ def _sequence(folder: Path, labels: tuple[str, ...], problems: Problems) -> list
         problems.add("labels missing", folder, "there is no gt/gt.txt; nothing is known of its frames")
     entries = []
     for number, path in sorted(pictures.items()):
-        called = f"{name}/{path.name}"
+        called, at = f"{name}/{path.name}", {} if rate is None else {"seconds": (number - 1) / rate}
         if rows is None:
-            entries.append(Entry(called, path, (path, None), group=name))
+            entries.append(Entry(called, path, (path, None), traits=at, group=name))
         else:
-            entries.append(Entry(called, path, (path, None), partial(_marks, truth, rows.get(number, [])), group=name))
+            marks = partial(_marks, truth, rows.get(number, []))
+            entries.append(Entry(called, path, (path, None), marks, at, name))
     return entries
+
+
+def _rate(about: Mapping[str, str]) -> float | None:
+    """Frames per second, so that who follows the objects knows the time."""
+    try:
+        rate = float(about.get("framerate", ""))
+    except ValueError:
+        return None
+    return rate if math.isfinite(rate) and rate > 0 else None
 
 
 def _about(folder: Path) -> Mapping[str, str]:
@@ -208,7 +218,8 @@ def _take(
 
 def _marks(file: Path, rows: Sequence[_Row], size: Size, problems: Problems) -> Marks:
     for row in rows:
-        check_box(row.box, size, file, problems, line=row.line, may_reach_out=True)
+        if (fault := fault_of(row.box, size, may_reach_out=True)) is not None:
+            problems.add(fault.kind, file, fault.says, line=row.line, severe=fault.severe)
     return Marks.of(
         [row.box for row in rows],
         [row.kind for row in rows],

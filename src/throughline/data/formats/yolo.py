@@ -16,7 +16,7 @@ from throughline.contracts.errors import InputError
 from throughline.data.bounded import Written, inside, read_text, read_yaml
 from throughline.data.formats import Entry, Index, Split, name_of
 from throughline.data.formats._yolo_labels import Layout, read_labels
-from throughline.data.pictures import SUFFIXES, in_order, is_picture_file
+from throughline.data.pictures import SUFFIXES, in_order, pictures_under
 from throughline.data.problems import Problems
 from throughline.plugins import Plugin
 
@@ -24,7 +24,6 @@ _KNOWN = frozenset({"path", "train", "val", "test", "names", "nc", "kpt_shape", 
 _SPLITS = ("train", "val", "test")
 _LOOKS = re.compile(r"^(names|train|val|test)[ \t]*:", re.M)
 _MOST_NAMES, _MOST_LIST = 100_000, 1 << 28
-_NO_LABELS = frozenset({"classes.txt", "labels.txt", "readme.txt", "notes.txt"})
 
 
 class Yolo:
@@ -91,6 +90,8 @@ def _names(
         raise InputError(f"{file}:{line or 1}: the class names are missing", "write `names:` and one `0: name` a line")
     value = written.value
     listed = _by_number(file, value, problems) if isinstance(value, dict) else list(value)
+    if not listed:
+        raise InputError(f"{file}:{line}: there is no class name", "write one `0: name` a line")
     if len(listed) > _MOST_NAMES:
         raise InputError(f"{file}:{line}: {len(listed):,} class names", f"at most {_MOST_NAMES:,} are read")
     names: dict[str, None] = {}
@@ -175,7 +176,7 @@ def _split(file: Path, root: Path, written: Written, layout: Layout, problems: P
             entries.append(Entry(picture.relative_to(root).as_posix(), picture, said_in))
     labels = {entry.path: _label_of(root, entry.path) for entry in entries}
     known = set(labels.values())
-    _without_picture(known, problems)
+    _without_picture(labels, problems)
     if entries and not any(label.is_file() for label in known):
         says = f"not one of its {len(entries)} pictures has a label file (the first would be {labels[entries[0].path]})"
         problems.add("labels missing", file, says, line=written.line)
@@ -201,10 +202,10 @@ def _listed(
         says = f"'{text}' leads out of the folder {root}"
         problems.add("path outside", file, says, line=line, severe=True)
     elif place.is_dir():
-        found = [path for path in place.rglob("*") if is_picture_file(path)]
+        found = pictures_under(place)
         if not found:
             problems.add("images missing", file, f"there is no picture in {place}", line=line, severe=True)
-        for path in sorted(found, key=in_order):
+        for path in found:
             yield path, (path, None)
     elif not place.is_file():
         problems.add("images missing", file, f"'{text}' is not there", line=line, severe=True)
@@ -237,13 +238,16 @@ def _label_of(root: Path, picture: Path) -> Path:
     return root.joinpath(*parts).with_suffix(".txt")
 
 
-def _without_picture(known: set[Path], problems: Problems) -> None:
-    for folder in sorted({path.parent for path in known}):
-        if not folder.is_dir():
+def _without_picture(labels: Mapping[Path, Path], problems: Problems) -> None:
+    """A label file may be that of a picture of another split; it is noted where there is no picture at all."""
+    known = set(labels.values())
+    for folder, pictures in sorted({(label.parent, picture.parent) for picture, label in labels.items()}):
+        if folder == pictures or not folder.is_dir():
             continue
+        pictured = {os.path.splitext(name)[0] for name in os.listdir(pictures)} if pictures.is_dir() else set()
         for name in sorted(os.listdir(folder), key=in_order):
             path = folder / name
-            if path.suffix == ".txt" and path not in known and name.lower() not in _NO_LABELS:
+            if path.suffix == ".txt" and path not in known and path.stem not in pictured:
                 problems.add("label without image", path, "there is no picture for this label file")
 
 
