@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from throughline.settings import Config
     from throughline.verbs.demo import demo
     from throughline.verbs.doctor import doctor
+    from throughline.verbs.evaluate import evaluate
     from throughline.verbs.inspect import inspect
     from throughline.verbs.run import run
     from throughline.video.processor import VideoProcessor
@@ -57,6 +58,7 @@ _HOMES = {
     "settings": ("Config",),
     "verbs.demo": ("demo",),
     "verbs.doctor": ("doctor",),
+    "verbs.evaluate": ("evaluate",),
     "verbs.inspect": ("inspect",),
     "verbs.run": ("run",),
     "video.processor": ("VideoProcessor",),
@@ -68,7 +70,7 @@ __all__ = [
     "Artifact", "Check", "Config", "Detection", "Detections", "Frame", "HybridTracker", "InputError", "MissingExtra",
     "ModelManager", "ModelRefused", "Passport", "PassportMismatch", "Predictor", "Session", "SettingsError",
     "SourceFailed", "TensorSpec", "ThroughlineError", "Unavailable", "Verdict", "VideoProcessor", "demo", "doctor",
-    "inspect", "open_model", "read_artifact", "run",
+    "evaluate", "inspect", "open_model", "read_artifact", "run",
 ]  # fmt: skip
 
 

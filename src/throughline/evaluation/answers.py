@@ -13,12 +13,18 @@ from throughline.contracts.samples import Sample
 from throughline.vision.detector import Detector
 
 
-def answers(detector_of: Callable[[tuple[int, int]], Detector], data: Iterable[Sample]) -> list[Detections]:
+def answers(
+    detector_of: Callable[[tuple[int, int]], Detector],
+    data: Iterable[Sample],
+    *,
+    watch: Callable[[Detections], None] | None = None,
+) -> list[Detections]:
     """What a model says of every picture, in their order.
 
     Args:
         detector_of: makes the detector for a frame's height and width; asked once for each size.
         data: the pictures.
+        watch: told of each answer as it comes.
     """
     detectors: dict[tuple[int, int], Detector] = {}
     said = []
@@ -31,6 +37,8 @@ def answers(detector_of: Callable[[tuple[int, int]], Detector], data: Iterable[S
         batch = detector.buffer(1)
         fits = detector.fill(batch, [Frame(number, 0.0, image, sample.name)])
         said += detector.read(detector.predict(batch), fits)
+        if watch is not None:
+            watch(said[-1])
     return said
 
 

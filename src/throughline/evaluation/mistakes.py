@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Final
+from typing import Final, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -22,6 +22,10 @@ NOTHING: Final = "nothing"
 CONF: Final = 0.25
 """How sure a box must be to count as said: a user would be shown it."""
 _IOU: Final = 0.5
+_BESIDE: Final = 0.1
+
+Shares: TypeAlias = npt.NDArray[np.float64]
+Partners: TypeAlias = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +33,7 @@ class Mistake:
     """One thing that went wrong.
 
     Attributes:
-        kind: "false alarm", "missed" or "wrong class".
+        kind: "false alarm", "missed", "wrong class", or "misplaced": of the right class, by less than half an overlap.
         frame: the number of the picture.
         said: the class that the model said; "" for what it missed.
         real: the class that is there; "" for a false alarm.
@@ -53,10 +57,12 @@ class Mistake:
 class Confusion:
     """What is there (rows) and what was said (columns), by class; the last of each is "nothing" where there is any.
 
+    What was misplaced counts twice there, as in average precision: as an object missed and as a false alarm.
+
     Attributes:
         names: the classes, and perhaps "nothing".
         counts: how often each pair came.
-        mistakes: everything off the diagonal, one by one.
+        mistakes: everything off the diagonal, one by one; what was misplaced once.
     """
 
     names: tuple[str, ...]
@@ -102,7 +108,9 @@ def confused_boxes(found: Sequence[Detections], truth: Sequence[Detections], *, 
         crowd = real.data.get("crowd", np.zeros(len(real), np.bool_))
         in_crowd = _overlaps(seen, real[crowd], crowd=True).max(axis=1, initial=0.0) >= _IOU
         real = real[~crowd]
-        partner = _paired(seen, real)
+        shared = _overlaps(seen, real)
+        partner = _paired(shared, seen, real)
+        beside = _beside(shared, seen, real, partner)
         areas, sizes = box_areas(seen), box_areas(real)
         boxes, places = [tuple(box) for box in seen.xyxy.tolist()], [tuple(box) for box in real.xyxy.tolist()]
         for row, column in enumerate(partner.tolist()):
@@ -115,13 +123,18 @@ def confused_boxes(found: Sequence[Detections], truth: Sequence[Detections], *, 
                     mistakes.append(Mistake("wrong class", frame, *about, boxes[row], places[column]))
             elif not in_crowd[row]:
                 pairs.append((-1, said))
-                mistakes.append(
-                    Mistake("false alarm", frame, names[said], "", sure, float(areas[row]), boxes[row], None)
-                )
+                if (near := int(beside[row])) >= 0:
+                    about = names[said], names[said], sure, float(sizes[near])
+                    mistakes.append(Mistake("misplaced", frame, *about, boxes[row], places[near]))
+                else:
+                    about = names[said], "", sure, float(areas[row])
+                    mistakes.append(Mistake("false alarm", frame, *about, boxes[row], None))
         for column in np.setdiff1d(np.arange(len(real)), partner).tolist():
             kind = int(real.class_id[column])
             pairs.append((kind, -1))
-            mistakes.append(Mistake("missed", frame, "", names[kind], 0.0, float(sizes[column]), None, places[column]))
+            if column not in beside:
+                about = "", names[kind], 0.0, float(sizes[column])
+                mistakes.append(Mistake("missed", frame, *about, None, places[column]))
     return _table(names, pairs, tuple(mistakes))
 
 
@@ -146,9 +159,8 @@ def _table(names: Mapping[int, str], pairs: list[tuple[int, int]], mistakes: tup
     return Confusion((*known.values(), *[NOTHING] * (whole - len(known))), counts, mistakes)
 
 
-def _paired(seen: Detections, real: Detections) -> npt.NDArray[np.int64]:
+def _paired(shared: Shares, seen: Detections, real: Detections) -> Partners:
     """The object of each box, -1 where it has none: of its own class first, then where most is shared."""
-    shared = _overlaps(seen, real)
     rows, columns = np.nonzero(shared >= _IOU)
     other = seen.class_id[rows] != real.class_id[columns]
     partner, taken = np.full(len(seen), -1), np.zeros(len(real), np.bool_)
@@ -158,7 +170,20 @@ def _paired(seen: Detections, real: Detections) -> npt.NDArray[np.int64]:
     return partner
 
 
-def _overlaps(seen: Detections, real: Detections, crowd: bool = False) -> npt.NDArray[np.float64]:
+def _beside(shared: Shares, seen: Detections, real: Detections, partner: Partners) -> Partners:
+    """The object of its class that a box without one lies beside and nobody has found; -1 where there is none."""
+    near = np.where(seen.class_id[:, None] == real.class_id[None], shared, 0.0)
+    near[partner >= 0] = 0.0
+    near[:, partner[partner >= 0]] = 0.0
+    rows, columns = np.nonzero(near >= _BESIDE)
+    beside = np.full(len(seen), -1)
+    for at in np.argsort(-near[rows, columns], kind="stable").tolist():
+        if beside[rows[at]] < 0 and columns[at] not in beside:
+            beside[rows[at]] = columns[at]
+    return beside
+
+
+def _overlaps(seen: Detections, real: Detections, crowd: bool = False) -> Shares:
     """Whatever the classes."""
     seen, real = (replace(side, class_id=np.zeros(len(side), np.int64)) for side in (seen, real))
     return overlaps(seen, real, np.full(len(real), crowd))

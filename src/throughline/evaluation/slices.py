@@ -22,6 +22,8 @@ from throughline.stats.bootstrap import RESAMPLES, Floats, Interval, percentile_
 
 LIGHT: Final = "light"
 _DARK, _BRIGHT = 70.0, 140.0
+FEWEST: Final = 5
+"""Of fewer pictures than this there is no interval, and no gap is made of them."""
 _MANY_NUMBERS: Final = 8
 """A trait of more different numbers than this is split into three stretches of equally many pictures."""
 
@@ -42,7 +44,7 @@ class Slicing:
         trait: by what.
         metric: what was measured.
         slices: the parts, in order.
-        best: the part with the highest figure.
+        best: the part with the highest figure, of those with pictures enough; "" where there are no two.
         worst: the part with the lowest.
         gap: the one less the other, with its interval; above 0 as a whole means that chance alone
             would seldom make it.
@@ -118,19 +120,19 @@ def slice_pictures(counted: Tally, trait: str, values: Sequence[str], *, resampl
     for number, value in enumerate(sorted(set(values))):
         part = counted.part(np.flatnonzero(np.array(values) == value))
         drawn[value] = spread(part.values, len(part), resamples=resamples, seed=number)[0]
-        figures[value] = percentile_interval(part.value(), drawn[value], len(part))
+        figures[value] = percentile_interval(part.value(), drawn[value], len(part), fewest=FEWEST)
     return gap_between(trait, counted.metric, figures, drawn)
 
 
 def gap_between(trait: str, metric: str, figures: Mapping[str, Interval], drawn: Mapping[str, Floats]) -> Slicing:
     """The parts side by side, from each one's figure and what its draws gave."""
     slices = tuple(Slice(name, figure) for name, figure in figures.items())
-    known = [one for one in slices if not np.isnan(one.figure.value)]
-    if not known:
+    known = [one for one in slices if not np.isnan(one.figure.low)]
+    if len(known) < 2:
         nothing = float("nan")
         return Slicing(trait, metric, slices, "", "", Interval(nothing, nothing, nothing, nothing, 0))
     best, worst = (choose(known, key=lambda one: one.figure.value) for choose in (max, min))
-    samples = best.figure.samples + (worst.figure.samples if worst is not best else 0)
+    samples = min(best.figure.samples, worst.figure.samples)
     gap = percentile_interval(best.figure.value - worst.figure.value, drawn[best.name] - drawn[worst.name], samples)
     return Slicing(trait, metric, slices, best.name, worst.name, gap)
 

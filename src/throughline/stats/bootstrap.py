@@ -45,6 +45,8 @@ class Interval:
     def __str__(self) -> str:
         if np.isnan(self.value):
             return "nothing to measure"
+        if np.isnan(self.low):
+            return f"{self.value:.4f}"
         return f"{self.value:.4f} ({self.low:.4f} to {self.high:.4f})"
 
 
@@ -84,10 +86,17 @@ def spread(
     return np.concatenate(parts, axis=1)
 
 
-def percentile_interval(value: float, drawn: Floats, samples: int) -> Interval:
-    """The middle 95 % of what the draws gave; draws in which nothing could be measured are left out."""
+def percentile_interval(value: float, drawn: Floats, samples: int, *, fewest: int = 1) -> Interval:
+    """The middle 95 % of what the draws gave; draws in which nothing could be measured are left out.
+
+    Args:
+        value: the figure on the samples as they are.
+        drawn: what the draws gave.
+        samples: how many samples it rests on.
+        fewest: of fewer there is no interval: drawing two pictures again says nothing about a third.
+    """
     known = drawn[np.isfinite(drawn)]
-    if np.isnan(value) or not len(known):
+    if np.isnan(value) or not len(known) or samples < fewest:
         nothing = float("nan")
         return Interval(float(value), nothing, nothing, nothing, samples)
     low, high = np.percentile(known, (2.5, 97.5))
