@@ -17,8 +17,9 @@ from throughline.models.backends import BACKENDS, unusable
 from throughline.models.formats import FORMATS, Description
 from throughline.models.identify import identify
 
-FASTEST_FIRST = ("tensorrt", "openvino", "onnx", "torchscript", "pt2", "safetensors", "checkpoint")
-_SOURCES_FIRST = ("onnx", "safetensors", "checkpoint", "openvino", "pt2", "torchscript", "tensorrt")
+_ESTIMATORS = ("skops", "xgboost", "lightgbm")
+FASTEST_FIRST = ("tensorrt", "openvino", "onnx", "torchscript", "pt2", "safetensors", "checkpoint", *_ESTIMATORS)
+_SOURCES_FIRST = ("onnx", "safetensors", "checkpoint", "openvino", "pt2", "torchscript", "tensorrt", *_ESTIMATORS)
 _NATIVE = {"onnx": "onnxruntime", "openvino": "openvino", "torchscript": "torchscript", "tensorrt": "tensorrt"}
 _NEEDS_FACTORY = ("safetensors", "checkpoint")
 

@@ -54,7 +54,7 @@ def identify(path: str | os.PathLike[str]) -> Description:
     if not owners:
         raise _unknown(file)
     description = formats[owners[0]].describe(file)
-    suffixes = formats[owners[0]].suffixes
+    suffixes = (*formats[owners[0]].suffixes, *getattr(formats[owners[0]], "shared_suffixes", ()))
     if file.path.suffix.lower() not in suffixes:
         note = (
             f"the name ends in '{file.path.suffix}' but the content is {description.format}, "

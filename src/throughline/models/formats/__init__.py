@@ -87,7 +87,11 @@ class Glimpse:
 
 
 class Format(Protocol):
-    """One kind of model file."""
+    """One kind of model file.
+
+    ``suffixes`` are what its files end in. One that many other files end in too, such as ``.json``, a member lists as
+    ``shared_suffixes`` instead: a folder is not searched for those.
+    """
 
     suffixes: tuple[str, ...]
 
