@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from throughline.verbs.evaluate import evaluate
     from throughline.verbs.inspect import inspect
     from throughline.verbs.run import run
+    from throughline.verbs.verify import verify
     from throughline.video.processor import VideoProcessor
     from throughline.video.trackers.hybrid import HybridTracker
 
@@ -61,6 +62,7 @@ _HOMES = {
     "verbs.evaluate": ("evaluate",),
     "verbs.inspect": ("inspect",),
     "verbs.run": ("run",),
+    "verbs.verify": ("verify",),
     "video.processor": ("VideoProcessor",),
     "video.trackers.hybrid": ("HybridTracker",),
 }
@@ -70,7 +72,7 @@ __all__ = [
     "Artifact", "Check", "Config", "Detection", "Detections", "Frame", "HybridTracker", "InputError", "MissingExtra",
     "ModelManager", "ModelRefused", "Passport", "PassportMismatch", "Predictor", "Session", "SettingsError",
     "SourceFailed", "TensorSpec", "ThroughlineError", "Unavailable", "Verdict", "VideoProcessor", "demo", "doctor",
-    "evaluate", "inspect", "open_model", "read_artifact", "run",
+    "evaluate", "inspect", "open_model", "read_artifact", "run", "verify",
 ]  # fmt: skip
 
 

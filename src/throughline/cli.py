@@ -17,6 +17,7 @@ VERBS = {
     "inspect": "What a model file is and whether it is safe to open; what a data set holds, and what is wrong",
     "doctor": "What this machine has, which backends work on it, and every setting with who set it",
     "run": "Models over video: every frame accounted for, and nothing lost to a kill",
+    "verify": "Whether a model file is the same model as another, and where it is not",
     "evaluate": "How good a model is on labelled data, how sure that is, for whom it is worse, what it gets wrong",
     "demo": "The whole job on a street whose truth is known, and how right it was",
 }

@@ -18,12 +18,16 @@ _MAY_CHANGE: Final = {
     "nms": ("outputs", "decoder", "preprocessing"),
     "imgsz": ("input size", "inputs"),
     "batch": ("inputs", "outputs"),
-    "dynamic": ("input size", "inputs", "outputs"),
     "axes": ("input size", "inputs", "outputs"),
-    "shapes": ("input size", "inputs", "outputs"),
-    "prune": ("outputs",),
 }
 """What a step is for: what it may change."""
+RELEARNING: Final = frozenset({"prune", "distill"})
+"""Steps after which a model is another one on purpose: its numbers differ, and only its task can prove it."""
+
+
+def recorded_steps(reference: Artifact, candidate: Artifact, steps: Sequence[Step] = ()) -> tuple[Step, ...]:
+    """What was done between the two: by the candidate's passport, and ``steps`` that it does not say yet."""
+    return (*candidate.passport.steps[len(reference.passport.steps) :], *steps)
 
 
 def metadata_checks(reference: Artifact, candidate: Artifact, steps: Sequence[Step] = ()) -> list[Check]:
@@ -35,7 +39,7 @@ def metadata_checks(reference: Artifact, candidate: Artifact, steps: Sequence[St
         steps: what was done between the two, beyond what the candidate's passport says already.
     """
     before, after = reference.passport, candidate.passport
-    done = (*after.steps[len(before.steps) :], *steps)
+    done = recorded_steps(reference, candidate, steps)
     excused = {what for step in done for key in (step.name, *step.options) for what in _MAY_CHANGE.get(key, ())}
     checks = [
         _check("labels", _shown(before.labels), _shown(after.labels), before.labels == after.labels, excused)

@@ -21,6 +21,7 @@ from throughline.contracts.samples import DataSet, Sample
 from throughline.contracts.verdicts import Check
 from throughline.evaluation.axes import as_batch, axes_checks, grown, short
 from throughline.evaluation.matched import Agreement, MatchedOutputs, Matching
+from throughline.evaluation.metadata import RELEARNING, recorded_steps
 from throughline.evaluation.numeric import NumericDifference, OutputError, Tolerance
 from throughline.evaluation.seeded import natural_pictures, seeded_arrays
 from throughline.models.feeding import carrier
@@ -116,6 +117,7 @@ def compare_answers(
     Raises:
         InputError: the data do not go with the models.
     """
+    reference = _with_inputs(*reference, candidate[0])
     comparison = _Comparison(reference, candidate, tolerance, agreement, decoder, steps, conf, iou, halves)
     if arrays is not None:
         return comparison.over_arrays(arrays, f"{_rows(arrays)} rows of the arrays given")
@@ -267,7 +269,7 @@ class _Comparison:
         if all(family in _CLASSIFIERS for family in families):
             return 0.0
         least = _EVERYTHING if labelled else max(_EVERYTHING, self.conf - 2 * self.agreement.slack)
-        done = (*self.candidate[0].passport.steps[len(self.reference[0].passport.steps) :], *self.steps)
+        done = recorded_steps(self.reference[0], self.candidate[0], self.steps)
         cut = [float(step.options["conf"]) for step in done if step.name == "nms" and "conf" in step.options]
         return max([least, *cut])
 
@@ -346,11 +348,12 @@ class _Comparison:
         return one, other
 
     def _started(self, one: Mapping[str, Array], other: Mapping[str, Array]) -> list[NumericDifference]:
-        done = (*self.candidate[0].passport.steps[len(self.reference[0].passport.steps) :], *self.steps)
-        if any(step.name == "nms" for step in done):
-            self.comparable = False
-            self.notes.append("raw outputs were not compared: a recorded step (nms) replaces them")
-            return []
+        for step in recorded_steps(self.reference[0], self.candidate[0], self.steps):
+            if step.name == "nms" or step.name in RELEARNING:
+                self.comparable = False
+                why = "replaces them" if step.name == "nms" else "changes the weights"
+                self.notes.append(f"raw outputs were not compared: a recorded step ({step.name}) {why}")
+                return []
         if len(one) != len(other):
             self.comparable = False
             self.checks.append(Check("numeric: outputs", f"{len(other)}", f"{len(one)}", False))
@@ -365,6 +368,33 @@ class _Comparison:
             self.notes += notes
         if self.kept and self.comparable and self.halves and self.candidate[0].format == "onnx":
             self.checks.append(_overflow(self.candidate[0].path, [feed for _, feed, *_ in self.kept]))
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class _Told:
+    """A predictor of which somebody else says what it takes."""
+
+    predictor: Predictor
+    inputs: tuple[TensorSpec, ...]
+
+    @property
+    def outputs(self) -> tuple[TensorSpec, ...]:
+        return self.predictor.outputs
+
+    def predict(self, feeds: Feed) -> dict[str, Array]:
+        return self.predictor.predict(feeds)
+
+    def close(self) -> None:
+        self.predictor.close()
+
+
+def _with_inputs(artifact: Artifact, predictor: Predictor, other: Artifact) -> Model:
+    """Weights alone do not say what goes into them; then it is what goes into the other form."""
+    if artifact.inputs or len(predictor.inputs) != len(other.inputs):
+        return artifact, predictor
+    told = tuple(replace(spec, name=own.name) for spec, own in zip(other.inputs, predictor.inputs, strict=True))
+    return replace(artifact, passport=replace(artifact.passport, inputs=told)), _Told(predictor, told)
 
 
 def in_order(one: Mapping[str, Array], other: Mapping[str, Array]) -> Mapping[str, Array]:
