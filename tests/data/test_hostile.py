@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import resource
 import time
 from pathlib import Path
 
 import pytest
+from small_pictures import picture
 
 from throughline.contracts.errors import InputError
 from throughline.data.checks import check_data
@@ -90,6 +92,28 @@ def test_a_hostile_coco_file_is_refused(tmp_path: Path, kind: str) -> None:
             look(index)
 
 
+def test_an_outline_without_end_is_refused(tmp_path: Path) -> None:
+    picture(tmp_path / "a.png", height=100, width=16_000)
+    far = [0, 0, 16_000, 99] * 20
+    whole = {
+        "images": [{"id": 1, "file_name": "a.png"}],
+        "categories": [{"id": 1, "name": "ant"}],
+        "annotations": [{"id": 1, "image_id": 1, "category_id": 1, "segmentation": [far]}],
+    }
+    (tmp_path / "set.json").write_text(json.dumps(whole))
+    with pytest.raises(InputError, match=r"annotations\[0\]: an outline of [\d,]+ pixels' length"):
+        open_data(tmp_path / "set.json")
+
+
+def test_a_sequence_of_a_hundred_million_frames_costs_nothing(tmp_path: Path) -> None:
+    picture(tmp_path / "img1" / "000001.png")
+    (tmp_path / "seqinfo.ini").write_text("[Sequence]\nseqLength=99999999\n")
+    before = time.process_time()
+    with pytest.raises(InputError, match="99,999,998 of 99,999,999 frames have no picture; the first is 2"):
+        open_data(tmp_path)
+    assert time.process_time() - before < 2
+
+
 CSV = {
     "no file": ("light\ndusk\n", "traits.csv:1"),
     "cells too many": ("file,light\na.png,dusk,7\n", "traits.csv:2: 3 cells under 2 columns"),
@@ -101,8 +125,6 @@ CSV = {
 
 @pytest.mark.parametrize("kind", CSV)
 def test_a_table_of_traits_that_is_none_is_refused(tmp_path: Path, kind: str) -> None:
-    from small_pictures import picture
-
     text, says = CSV[kind]
     picture(tmp_path / "a.png")
     (tmp_path / "traits.csv").write_text(text)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from pathlib import Path
 
@@ -53,6 +54,20 @@ def test_what_lies_there_decides_and_not_its_name(tmp_path: Path) -> None:
     assert open_data(renamed).format == "coco"
     yaml = write_yolo(World(3, 160, 96), tmp_path / "two", train=1, val=1)
     assert open_data(yaml.rename(yaml.with_name("set.conf"))).format == "yolo"
+
+
+def test_what_may_not_be_read_is_one_error(tmp_path: Path) -> None:
+    index = write_yolo(World(3, 160, 96), tmp_path / "set", train=1, val=1)
+    (index.parent / "images" / "val").chmod(0)
+    was = os.geteuid()
+    if was == 0:
+        os.seteuid(65_534)  # root can read anything
+    try:
+        with pytest.raises(InputError, match="Permission denied"):
+            open_data(index)
+    finally:
+        os.seteuid(was)
+        (index.parent / "images" / "val").chmod(0o755)
 
 
 def test_two_readings_are_no_reading(tmp_path: Path) -> None:

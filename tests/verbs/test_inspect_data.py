@@ -93,6 +93,12 @@ def test_options_about_models_are_refused(street: Path) -> None:
         throughline.inspect(street, task="detect")
 
 
+def test_a_folder_that_lacks_its_data_yaml_is_told_so(street: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (street / "data.yaml").unlink()
+    assert main(["inspect", str(street)]) == 2
+    assert "no data.yaml that names the classes" in capsys.readouterr().err
+
+
 def test_a_hostile_file_is_one_error(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "data.yaml").write_text("names: !!python/object/apply:os.system ['true']\n")
     assert main(["inspect", str(tmp_path)]) == 2

@@ -73,8 +73,13 @@ def format_of(path: Path) -> str | None:
 
 def is_data(path: Path) -> bool:
     """Whether this is a data set: a folder laid out as one, or the file that lists its pictures."""
+    with readable(path):
+        return _is_data(path)
+
+
+def _is_data(path: Path) -> bool:
     if path.is_dir():
-        return format_of(path) is not None
+        return format_of(path) is not None or _lacks_yaml(path)
     return path.is_file() and any(
         cast("DataFormat", FORMATS.make(name)).recognises(path)
         for name in FORMATS.names()
@@ -92,10 +97,14 @@ def _chosen(spec: str | Path, index: Index, split: str | None) -> str:
     return split
 
 
+def _lacks_yaml(path: Path) -> bool:
+    return (path / "images").is_dir() and (path / "labels").is_dir()
+
+
 def _unknown(path: Path) -> InputError:
     if not path.exists():
         return InputError(f"{path} does not exist", "check the path")
-    if path.is_dir() and (path / "images").is_dir() and (path / "labels").is_dir():
+    if _lacks_yaml(path):
         return InputError(
             f"{path} holds images/ and labels/, and no data.yaml that names the classes",
             "write data.yaml: `val: images` and `names:` with one `0: name` a line",

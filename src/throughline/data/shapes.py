@@ -17,6 +17,7 @@ from throughline.contracts.errors import InputError
 from throughline.contracts.masks import Crop
 
 _FINE = 5  # points a pixel, along an edge
+_LONGEST = 500_000
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -50,60 +51,69 @@ def box_of(shape: Shape, size: tuple[int, int]) -> tuple[float, float, float, fl
 def crop_of(shape: Shape, size: tuple[int, int]) -> Crop:
     """Its mask in a picture of this height and width."""
     height, width = size
-    turns = (
-        [_turns(points, height, width) for points in shape.parts]
-        if isinstance(shape, Polygons)
-        else [np.cumsum(shape.counts)]
-    )
-    turns = [one[one < height * width] for one in turns]
-    if not any(map(len, turns)):
-        return Crop(0, 0, np.zeros((0, 0), np.bool_))
-    left = min(int(one.min()) for one in turns if len(one)) // height
-    right = min(width, max(int(one.max()) for one in turns if len(one)) // height + 2)
     if isinstance(shape, Runs):
-        right = width if len(shape.counts) % 2 == 0 else right
-    columns = np.zeros((right - left, height), np.bool_)
-    for one in turns:
-        flips = np.bincount(one - left * height, minlength=columns.size)[: columns.size]
-        columns |= (np.cumsum(flips) % 2 == 1).reshape(columns.shape)
-    filled = columns.T
-    rows, across = np.flatnonzero(filled.any(axis=1)), np.flatnonzero(filled.any(axis=0))
+        is_object = np.arange(len(shape.counts)) % 2 == 1
+        return _cut(np.repeat(is_object, shape.counts).reshape(width, height), 0, 0)
+    turns = [one for points in shape.parts if len((one := _turns(points, height, width))[0])]
+    if not turns:
+        return _NOTHING
+    left, top = min(int(columns.min()) for columns, _ in turns), min(int(rows.min()) for _, rows in turns)
+    right, bottom = max(int(columns.max()) for columns, _ in turns), max(int(rows.max()) for _, rows in turns)
+    filled = np.zeros((right - left + 1, bottom - top + 1), np.bool_)
+    for columns, rows in turns:
+        flips = np.bincount((columns - left) * filled.shape[1] + rows - top, minlength=filled.size)
+        filled |= (np.cumsum(flips, dtype=np.int32) & 1).astype(np.bool_).reshape(filled.shape)
+    return _cut(filled, top, left)
+
+
+_NOTHING = Crop(0, 0, np.zeros((0, 0), np.bool_))
+
+
+def _cut(columns: npt.NDArray[np.bool_], top: int, left: int) -> Crop:
+    """From a mask given column by column, that begins there, what holds the object."""
+    rows, across = np.flatnonzero(columns.any(axis=0)), np.flatnonzero(columns.any(axis=1))
     if not len(rows):
-        return Crop(0, 0, np.zeros((0, 0), np.bool_))
-    top, bottom, first, last = int(rows[0]), int(rows[-1]) + 1, int(across[0]), int(across[-1]) + 1
-    return Crop(top, left + first, np.ascontiguousarray(filled[top:bottom, first:last]))
+        return _NOTHING
+    first, last, begins, ends = int(rows[0]), int(rows[-1]) + 1, int(across[0]), int(across[-1]) + 1
+    return Crop(top + first, left + begins, np.ascontiguousarray(columns[begins:ends, first:last].T))
 
 
-def _turns(points: npt.NDArray[np.float64], height: int, width: int) -> npt.NDArray[np.int64]:
-    """Where, counted down one column after the other, a polygon begins or ends: what maskApi.c's rleFrPoly does."""
-    corners = (_FINE * points + 0.5).astype(np.int64)  # towards zero, as C does
-    starts, ends = corners, np.roll(corners, -1, axis=0)
-    across, along = [], []
-    for (xs, ys), (xe, ye) in zip(starts.tolist(), ends.tolist(), strict=True):
-        wide, tall = abs(xe - xs), abs(ye - ys)
-        steep = wide < tall
-        flip = ys > ye if steep else xs > xe
-        if flip:
-            xs, ys, xe, ye = xe, ye, xs, ys
-        steps = np.arange(max(wide, tall) + 1)
-        if flip:
-            steps = steps[::-1]
-        if steep:
-            slope = (xe - xs) / tall
-            across.append((xs + slope * steps + 0.5).astype(np.int64))
-            along.append(steps + ys)
-        else:
-            slope = (ye - ys) / wide if wide else 0.0
-            across.append(steps + xs)
-            along.append((ys + slope * steps + 0.5).astype(np.int64))
-    u, v = np.concatenate(across), np.concatenate(along)
-    moved = np.flatnonzero(u[1:] != u[:-1]) + 1
-    before, after = u[moved - 1], u[moved]
+def _turns(
+    points: npt.NDArray[np.float64], height: int, width: int
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """In which columns, and there from which row on, a polygon begins or ends: what maskApi.c's rleFrPoly does.
+
+    Every column has an even number of turns, the last of which may be just below it.
+    """
+    starts = (_FINE * points + 0.5).astype(np.int64)  # towards zero, as C does
+    ends = np.roll(starts, -1, axis=0)
+    wide, tall = np.abs(ends - starts).T
+    steep = wide < tall
+    flip = np.where(steep, starts[:, 1] > ends[:, 1], starts[:, 0] > ends[:, 0])
+    begin, end = np.where(flip[:, None], ends, starts), np.where(flip[:, None], starts, ends)
+    steps = np.maximum(wide, tall)
+    rise = np.where(steep, end[:, 0] - begin[:, 0], end[:, 1] - begin[:, 1])
+    slope = rise / np.maximum(steps, 1)
+    edge = np.repeat(np.arange(len(points)), steps + 1)
+    at = np.arange(len(edge)) - np.repeat(np.cumsum(steps + 1) - steps - 1, steps + 1)
+    at = np.where(flip[edge], steps[edge] - at, at)
+    lying, standing = begin[edge, 0], begin[edge, 1]
+    across = np.where(steep[edge], (lying + slope[edge] * at + 0.5).astype(np.int64), lying + at)
+    along = np.where(steep[edge], standing + at, (standing + slope[edge] * at + 0.5).astype(np.int64))
+    moved = np.flatnonzero(across[1:] != across[:-1]) + 1
+    before, after = across[moved - 1], across[moved]
     x = (np.where(after < before, after, after - 1) + 0.5) / _FINE - 0.5
-    y = (np.minimum(v[moved], v[moved - 1]) + 0.5) / _FINE - 0.5
+    y = (np.minimum(along[moved], along[moved - 1]) + 0.5) / _FINE - 0.5
     kept = (np.floor(x) == x) & (x >= 0) & (x <= width - 1)
-    rows = np.ceil(np.clip(y[kept], 0, height))
-    return np.asarray(x[kept] * height + rows, np.int64)
+    return x[kept].astype(np.int64), np.ceil(np.clip(y[kept], 0, height)).astype(np.int64)
+
+
+def polygons_from(parts: Sequence[npt.NDArray[np.float64]]) -> Polygons:
+    """An outline in one or several pieces, unless it is longer than any object's."""
+    length = sum(float(np.abs(points - np.roll(points, -1, axis=0)).max(axis=1).sum()) for points in parts)
+    if length > _LONGEST:
+        raise InputError(f"an outline of {length:,.0f} pixels' length; at most {_LONGEST:,} are drawn")
+    return Polygons(tuple(parts))
 
 
 def runs_from(counts: str | Sequence[int], size: tuple[int, int]) -> Runs:

@@ -15,7 +15,10 @@ from throughline.data.formats._boxes import fault_of
 from throughline.data.formats._json_lines import JsonLines
 from throughline.data.marks import Marks
 from throughline.data.problems import Problems
-from throughline.data.shapes import Polygons, Runs, Shape, box_of, runs_from
+from throughline.data.shapes import Runs, Shape, box_of, polygons_from, runs_from
+
+_ALIKE = 8
+"""With so many of the same box an outline is compared: enough to find what was written twice."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +66,7 @@ def read_marks(
         lines.note(problems, "picture size", where, says, severe=bool(annotations))
         return Marks.of((), ())
     rows: list[tuple[Annotation, tuple[float, float, float, float], Shape | None]] = []
-    seen: dict[tuple[object, ...], str] = {}
+    seen: dict[tuple[object, ...], list[Annotation]] = {}
     for one in annotations:
         try:
             shape = _shape(one.outline, size)
@@ -73,9 +76,10 @@ def read_marks(
             continue
         if (fault := fault_of(box, size)) is not None:
             lines.note(problems, fault.kind, one.where, fault.says, severe=fault.severe)
-        same = seen.setdefault((one.kind, box, one.track, str(one.outline)), one.where)
-        if same != one.where:
-            lines.note(problems, "duplicate line", one.where, f"the same as {same}")
+        alike = seen.setdefault((one.kind, box, one.track), [])
+        if (same := next((other for other in alike[:_ALIKE] if other.outline == one.outline), None)) is not None:
+            lines.note(problems, "duplicate line", one.where, f"the same as {same.where}")
+        alike.append(one)
         rows.append((one, box, shape))
     crowd = np.array([one.crowd for one, _, _ in rows], np.bool_)
     area = np.array([_area(one, box) for one, box, _ in rows], np.float64)
@@ -112,11 +116,8 @@ def _shape(written: Any, size: Size) -> Shape | None:
     for part in written:
         if not isinstance(part, list) or len(part) < 6 or len(part) % 2 or not all(map(_is_number, part)):
             raise InputError(f"segmentation holds {part!r:.60}; a polygon is at least 6 numbers, x and y in turn")
-        points = np.asarray(part, np.float64).reshape(-1, 2)
-        if np.abs(points).max() > 10 * max(size):
-            raise InputError("segmentation reaches far out of the picture")
-        parts.append(points)
-    return Polygons(tuple(parts))
+        parts.append(np.asarray(part, np.float64).reshape(-1, 2))
+    return polygons_from(parts)
 
 
 def _runs(written: dict[str, Any], size: Size) -> Runs:

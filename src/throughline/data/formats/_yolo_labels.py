@@ -14,7 +14,7 @@ from throughline.data.formats import Size
 from throughline.data.formats._boxes import fault_of
 from throughline.data.marks import Marks
 from throughline.data.problems import Problems
-from throughline.data.shapes import Polygons, Shape
+from throughline.data.shapes import Shape, polygons_from
 
 _MOST_BYTES = 1 << 26
 _PIXELS = 2.0
@@ -97,9 +97,14 @@ class _Rows:
 
     def _keep(self, number: int, kind: int, values: list[float]) -> None:
         height, width = self._size
-        outline = len(values) > 4 and self._layout.keypoints is None
-        if outline:
+        shape: Shape | None = None
+        if len(values) > 4 and self._layout.keypoints is None:
             points = np.asarray(values, np.float64).reshape(-1, 2) * (width, height)
+            try:
+                shape = polygons_from([points])
+            except InputError as error:
+                self._problems.add("malformed line", self._path, error.problem, line=number, severe=True)
+                return
             (x1, y1), (x2, y2) = points.min(axis=0).tolist(), points.max(axis=0).tolist()
         else:
             x, y, wide, tall = values[:4]
@@ -109,7 +114,7 @@ class _Rows:
             self._problems.add(fault.kind, self._path, fault.says, line=number, severe=fault.severe)
         self._boxes.append((x1, y1, x2, y2))
         self._classes.append(kind)
-        self._shapes.append(Polygons((points,)) if outline else None)
+        self._shapes.append(shape)
         self._points.append(values[4:])
 
     def marks(self) -> Marks:

@@ -109,8 +109,9 @@ def _sequence(folder: Path, labels: tuple[str, ...], problems: Problems) -> list
         problems.add("images missing", folder, f"there is no picture in {pictures_in}", severe=True)
     length, rate = about.get("seqlength", ""), _rate(about)
     last = int(length) if length.isdecimal() and len(length) < 9 else max(pictures, default=0)
-    if missing := [number for number in range(1, last + 1) if number not in pictures]:
-        says = f"{len(missing)} of {last} frames have no picture; the first is {missing[0]}"
+    if missing := last - sum(1 <= number <= last for number in pictures):
+        first = next(number for number in range(1, last + 1) if number not in pictures)
+        says = f"{missing:,} of {last:,} frames have no picture; the first is {first}"
         problems.add("images missing", folder / "seqinfo.ini", says, severe=bool(pictures))
     truth = folder / "gt" / "gt.txt"
     rows = _rows(truth, pictures, labels, problems) if truth.is_file() else None

@@ -247,7 +247,8 @@ def _without_picture(labels: Mapping[Path, Path], problems: Problems) -> None:
         pictured = {os.path.splitext(name)[0] for name in os.listdir(pictures)} if pictures.is_dir() else set()
         for name in sorted(os.listdir(folder), key=in_order):
             path = folder / name
-            if path.suffix == ".txt" and path not in known and path.stem not in pictured:
+            hidden = name.startswith(".")
+            if path.suffix == ".txt" and not hidden and path not in known and path.stem not in pictured:
                 problems.add("label without image", path, "there is no picture for this label file")
 
 
