@@ -122,7 +122,8 @@ FAULTS: dict[str, tuple[Callable[[Path], object], str, str, int | None, bool]] =
     "a class name empty": (put("data.yaml", YAML + "  2:\n"), "class names", "data.yaml", 6, True),
     "a class name doubled": (put("data.yaml", YAML + "  2: bee\n"), "class names", "data.yaml", 6, False),
     "another number of classes": (put("data.yaml", YAML + "nc: 3\n"), "class names", "data.yaml", 6, True),
-    "a key with a typo": (put("data.yaml", YAML + "tset: images/val\n"), "unknown key", "data.yaml", 6, False),
+    "a key with a typo": (put("data.yaml", YAML + "downlaod: no\n"), "unknown key", "data.yaml", 6, False),
+    "a split with a typo": (put("data.yaml", YAML.replace("val:", "vall:")), "unknown key", "data.yaml", 2, True),
     "traits of no picture": (put("traits.csv", "file,light\nz.png,dusk\n"), "traits", "traits.csv", None, False),
 }  # fmt: skip
 

@@ -16,6 +16,8 @@ from throughline.data.problems import Problem
 from throughline.terminal import fields
 
 _SHOWN = 20
+_MANY = frozenset({"class without objects"})
+"""What a small set from a large family has dozens of, and nobody needs to read first."""
 _MOST_LABELS, _A_LINE = 100, 8
 
 
@@ -158,7 +160,7 @@ def _problems(problems: Sequence[Problem]) -> str:
     if not problems:
         return "none found"
     severe = [one for one in problems if one.severe]
-    ordered = severe + [one for one in problems if not one.severe]
+    ordered = severe + sorted((one for one in problems if not one.severe), key=lambda one: one.kind in _MANY)
     lines = [f"{len(problems):,}, " + (f"of which {len(severe):,} must be mended" if severe else "none severe")]
     lines += [f"{'SEVERE' if one.severe else 'note  '}  {one.kind}  {one}" for one in ordered[:_SHOWN]]
     rest = Counter(one.kind for one in ordered[_SHOWN:])

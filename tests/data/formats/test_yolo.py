@@ -118,6 +118,7 @@ def test_lists_of_pictures(tmp_path: Path, line: str) -> None:
         "path: .\nval: images\nnames: [a]\n",
         "path: /somewhere/on/another/machine\nval: images\nnames: [a]\n",
         "path: ../datasets/set\nval: [images]\nnames: [a]\n",
+        "train: []\nvalid: images\nnames: [a]\n",
         "val: ../images\nnames: {0: a}\nnc: 1\n",
         "train:\nval: images\ntest: ~\nnames:\n- a\n",
     ],

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from throughline.contracts.errors import InputError
 from throughline.data.bounded import Written, inside, read_text, read_yaml
-from throughline.data.formats import Entry, Index, Split, name_of
+from throughline.data.formats import SPLITS, Entry, Index, Split, name_of
 from throughline.data.formats._yolo_labels import Layout, read_labels
 from throughline.data.pictures import SUFFIXES, in_order, pictures_under
 from throughline.data.problems import Problems
@@ -38,12 +38,10 @@ class Yolo:
         file = _yaml_of(path)
         assert file is not None
         told = read_yaml(file)
-        for key in told.keys() - _KNOWN:
-            if close := difflib.get_close_matches(key.lower(), _KNOWN, n=1, cutoff=0.7):
-                says = f"the key '{key}' is not known; did you mean '{close[0]}'?"
-                problems.add("unknown key", file, says, line=told[key].line)
+        told = {**told, **{SPLITS[key]: told[key] for key in told if key in SPLITS and SPLITS[key] not in told}}
         labels, named_in = _names(file, told, problems)
         root = _root(file, told)
+        _unknown_keys(file, root, told, problems)
         layout = Layout(labels, named_in, _keypoints(file, told))
         splits: dict[str, Callable[[Problems], Split]] = {
             name: partial(_split, file, root, told[name], layout) for name in _SPLITS if _says(told, name)
@@ -55,6 +53,18 @@ class Yolo:
             )
         name = name_of(file.absolute().parent) if file.stem == "data" else file.stem
         return Index(name, root, splits)
+
+
+def _unknown_keys(file: Path, root: Path, told: Mapping[str, Written], problems: Problems) -> None:
+    """Those that look like typos. One that names pictures is severe: another split would be taken in its place."""
+    for key, written in told.items():
+        if key in _KNOWN or key in SPLITS:
+            continue
+        if close := difflib.get_close_matches(key.lower(), _KNOWN, n=1, cutoff=0.7):
+            places = [inside(root, root, text) for text in _texts(written)]
+            pictures = close[0] in _SPLITS and any(place is not None and place.exists() for place in places)
+            says = f"the key '{key}' is not known; did you mean '{close[0]}'?"
+            problems.add("unknown key", file, says, line=written.line, severe=pictures)
 
 
 def _yaml_of(path: Path) -> Path | None:
