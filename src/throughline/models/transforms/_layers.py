@@ -6,7 +6,7 @@ into boxes and scores: it costs little, and one scale over pixels and probabilit
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 import numpy as np
@@ -16,6 +16,7 @@ from throughline.models.transforms._graph import STANDARD, attribute, constants
 
 WEIGHTED: Final = ("Conv", "ConvTranspose", "MatMul", "Gemm")
 JOINING: Final = ("Concat", "Add", "Sum", "Max", "Min")
+_ACTIVATIONS: Final = ("Sigmoid", "Mul", "Relu", "LeakyRelu", "PRelu", "Clip", "HardSigmoid", "HardSwish", "Tanh")
 _RATIO: Final = 20.0
 """Tensors whose ranges differ by more than this do not share a scale: the smaller has under four bits left."""
 
@@ -42,6 +43,18 @@ def channel_of(node: Any, dimensions: int) -> int:
     if node.op_type == "Gemm":
         return 0 if attribute(node, "transB", 0) else 1
     return dimensions - 1
+
+
+def with_activations(model: Any, left_out: Sequence[str]) -> set[str]:
+    """These layers, and the activation functions that follow them alone: eight bits between the two spare nothing."""
+    found = set(left_out)
+    known = set(constants(model))
+    made = {name for node in model.graph.node if node.name in found for name in node.output}
+    for node in model.graph.node:
+        if node.op_type in _ACTIVATIONS and all(name in made or name in known for name in node.input if name):
+            found.add(node.name)
+            made.update(node.output)
+    return found
 
 
 def tail(model: Any) -> set[str]:

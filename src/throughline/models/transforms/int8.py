@@ -18,7 +18,7 @@ from throughline.hardware import detect
 from throughline.models.transforms import Feeds, Made
 from throughline.models.transforms import _graph as graph
 from throughline.models.transforms._calibration import METHODS, Method, Ranges, ranges
-from throughline.models.transforms._layers import tail, unlike, weighted
+from throughline.models.transforms._layers import tail, unlike, weighted, with_activations
 from throughline.models.transforms._running import first_line, float_tensors, quietly
 from throughline.models.transforms._sensitivity import Outcome, outcome, sensitivities
 from throughline.plugins import Plugin
@@ -29,8 +29,9 @@ _CPU: Final = (
     "Sigmoid",
 )  # fmt: skip
 _NVIDIA: Final = ("Conv", "ConvTranspose", "MatMul", "Gemm", "Add", "MaxPool", "AveragePool", "GlobalAveragePool")
-_TARGET: Final = 0.15
+_TARGET: Final = 0.25
 _MOST_LEFT_OUT: Final = 0.3
+_PATIENCE: Final = 4
 
 
 def int8(
@@ -71,14 +72,18 @@ def int8(
     decoding = tail(model)
     found = ranges(model, feeds, float_tensors(model), method)
     together = unlike(model, found) - decoding
+    spoiled = {name for node in model.graph.node if node.name in together for name in node.output}
+    together |= {node.name for node in layers if spoiled.intersection(node.input)}
     float_nodes = {*keep, *decoding, *together}
     reduce_range = for_ == "cpu" and not _has_vnni()
     names = [node.name for node in layers if node.name not in float_nodes]
     if not names:
-        raise InputError("every layer is kept in float: nothing is left to quantise", "keep fewer nodes")
+        raise InputError(
+            f"every layer of {source.path} stays float: nothing is left to quantise", "keep fewer nodes, or none"
+        )
 
     def quantised(left_out: Sequence[str]) -> Any:
-        return _quantised(model, found, {*float_nodes, *left_out}, for_, reduce_range)
+        return _quantised(model, found, {*float_nodes, *with_activations(model, left_out)}, for_, reduce_range)
 
     left_out: tuple[str, ...] = ()
     made = quantised(left_out)
@@ -198,16 +203,17 @@ def _good_enough(
     """The quantised graph with as few layers left in float as bring the answers within ``error``."""
     worst = sensitivities(model, names, found, feeds, symmetric=symmetric)
     order = sorted(worst, key=lambda name: (-worst[name], name))
-    most = max(1, int(len(names) * _MOST_LEFT_OUT))
+    most = min(len(names) - 1, max(2, int(len(names) * _MOST_LEFT_OUT)))
     best: tuple[Any, tuple[str, ...], Outcome] = (quantised(()), (), whole)
     count = 1
     while True:
         left_out = tuple(sorted(order[:count], key=list(names).index))
         made = quantised(left_out)
         reached = outcome(original, made, feeds)
-        if reached.error < best[2].error:
+        better = reached.error < best[2].error
+        if better:
             best = (made, left_out, reached)
-        if reached.error <= error or count >= most:
+        if reached.error <= error or count >= most or (not better and count > _PATIENCE):
             return best
         count = min(most, count * 2)
 
