@@ -276,6 +276,7 @@ MOT = {
     "1,-3,1,1,5,5,1,1,1": ("malformed line", True),
     "1,9,90,90,5,5,1,1,1": ("box outside", False),
     "1,9,9,9,0,5,1,1,1": ("box without area", False),
+    "1,9,1e300,9,5,5,1,1,1e300": ("box outside", True),
 }
 
 

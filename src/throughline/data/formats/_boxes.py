@@ -8,6 +8,7 @@ from throughline.data.formats import Size
 
 _ROUNDING = 1.0
 """So many pixels over the edge are a matter of rounding."""
+_FARTHEST = 1e6
 
 
 class Fault(NamedTuple):
@@ -22,6 +23,8 @@ def fault_of(box: tuple[float, float, float, float], size: Size, *, may_reach_ou
     """That it is wholly outside its picture, reaches out of it, or holds nothing; None where it is a box."""
     x1, y1, x2, y2 = box
     height, width = size
+    if max(map(abs, box)) > _FARTHEST:
+        return Fault("box outside", f"the box {_say(box)} is far outside the picture of {width} x {height}", True)
     if x2 <= x1 or y2 <= y1:
         return Fault("box without area", f"a box of {x2 - x1:g} x {y2 - y1:g} pixels", x2 < x1 or y2 < y1)
     if x1 >= width or y1 >= height or x2 <= 0 or y2 <= 0:

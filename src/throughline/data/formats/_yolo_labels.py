@@ -80,7 +80,7 @@ class _Rows:
         classes = len(self._layout.labels)
         if kind != int(kind) or not 0 <= kind < classes:
             return "label out of range", f"class {kind:g}; there are {classes}: 0 to {classes - 1}"
-        largest = max(values[:4] if self._layout.keypoints else values, key=abs)
+        largest = max(values, key=abs)
         if abs(largest) > _PIXELS:
             return "box outside", f"{largest:g} is no share of a picture, 0 to 1; is it in pixels?"
         return None

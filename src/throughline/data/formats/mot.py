@@ -201,7 +201,7 @@ def _take(
     left, top, width, height = values[2:6]
     # the challenge's first year wrote x, y, z where there are a class and a visibility now
     kind = values[7] if len(values) in (8, 9) and values[7] != -1 else 1
-    visibility = values[8] if len(values) == 9 and values[8] >= 0 else math.nan
+    visibility = values[8] if len(values) == 9 and 0 <= values[8] <= 1 else math.nan
     if frame not in pictures:
         problems.add("label without image", file, f"there is no picture of frame {frame}", line=line, severe=True)
     elif kind != int(kind) or not 1 <= kind <= len(labels):
@@ -218,9 +218,11 @@ def _take(
 
 
 def _marks(file: Path, rows: Sequence[_Row], size: Size, problems: Problems) -> Marks:
-    for row in rows:
-        if (fault := fault_of(row.box, size, may_reach_out=True)) is not None:
+    faults = [(row, fault_of(row.box, size, may_reach_out=True)) for row in rows]
+    for row, fault in faults:
+        if fault is not None:
             problems.add(fault.kind, file, fault.says, line=row.line, severe=fault.severe)
+    rows = [row for row, fault in faults if fault is None or not fault.severe]
     return Marks.of(
         [row.box for row in rows],
         [row.kind for row in rows],
