@@ -17,7 +17,9 @@ VERBS = {
     "inspect": "What a model file is and whether it is safe to open; what a data set holds, and what is wrong",
     "doctor": "What this machine has, which backends work on it, and every setting with who set it",
     "run": "Models over video: every frame accounted for, and nothing lost to a kill",
+    "export": "Another form of a model, proven to be the same model, or not written",
     "verify": "Whether a model file is the same model as another, and where it is not",
+    "optimize": "The fastest way to run a model on this machine that keeps its accuracy",
     "evaluate": "How good a model is on labelled data, how sure that is, for whom it is worse, what it gets wrong",
     "demo": "The whole job on a street whose truth is known, and how right it was",
 }

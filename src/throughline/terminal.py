@@ -5,10 +5,12 @@ Long values are never wrapped or cut, so that a path or a hash can be copied.
 
 from __future__ import annotations
 
+import logging
 import os
 import re
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 
 _STYLES = {"bold": "1", "dim": "2", "red": "31", "green": "32", "yellow": "33", "cyan": "36"}
 
@@ -23,6 +25,18 @@ def styled(text: str, style: str, *, stream: str = "stdout") -> str:
 def note(text: str) -> None:
     """One line about what is going on, to stderr, so that stdout stays the result."""
     print(f"{styled('note', 'cyan', stream='stderr')}: {printable(text)}", file=sys.stderr, flush=True)
+
+
+@contextmanager
+def only_warnings() -> Iterator[None]:
+    """Inside, what the library says in passing (each model that it opens) is not shown: a search opens a hundred."""
+    logger = logging.getLogger("throughline")
+    level = logger.level
+    logger.setLevel(logging.WARNING)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
 
 
 def printable(text: str) -> str:

@@ -89,7 +89,7 @@ def follow(source: Artifact, links: Sequence[Link], folder: Path, name: str) -> 
 
 def settle(draft: Drafted, target: Path, parent: Artifact, evidence: Sequence[Verdict]) -> Artifact:
     """Give a draft that was proven its final place, and the passport that says why it may be there."""
-    _refuse_to_overwrite(target, parent)
+    refuse_to_overwrite(target, parent)
     made = draft.artifact.passport
     for companion in made.companions:
         put_in_place(draft.artifact.path.with_name(companion), target.with_name(companion))
@@ -101,6 +101,20 @@ def settle(draft: Drafted, target: Path, parent: Artifact, evidence: Sequence[Ve
         evidence=tuple(evidence),
     )
     return Artifact(target, passports.issue(target, passport, vouch=True), True)
+
+
+def refuse_to_overwrite(target: Path, parent: Artifact) -> None:
+    """What is there already is replaced only where its passport says that it was made from a model."""
+    if target.resolve() == parent.path.resolve():
+        raise InputError(f"{target}: would be written over the model it is made from", "give another --out")
+    if not target.exists():
+        return
+    before = passports.read(target)
+    if before is None or not before.parent:
+        raise InputError(
+            f"{target}: is there already, and no passport says that it was made from another model",
+            "move it away, or give another --out",
+        )
 
 
 def suffix_of(format_: str) -> str:
@@ -120,16 +134,3 @@ def _carried(parent: Artifact, draft: Path, made: Made) -> Artifact:
     if companions:
         passport = dataclasses.replace(passport, companions=companions)
     return Artifact(draft, passport, False)
-
-
-def _refuse_to_overwrite(target: Path, parent: Artifact) -> None:
-    if target.resolve() == parent.path.resolve():
-        raise InputError(f"{target}: would be written over the model it is made from", "give another --out")
-    if not target.exists():
-        return
-    before = passports.read(target)
-    if before is None or not before.parent:
-        raise InputError(
-            f"{target}: is there already, and no passport says that it was made from another model",
-            "move it away, or give another --out",
-        )
