@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal
 
@@ -46,7 +44,7 @@ def openvino_int8(
         )
     outside = _outside(graph.load(source, "openvino_int8"), keep, names)
     samples = [dict(feed) for feed in each(feeds)]
-    with quietly(), _without_telemetry():
+    with quietly():
         import nncf
 
         try:
@@ -84,20 +82,6 @@ def _outside(model: Any, keep: tuple[str, ...], names: set[str]) -> list[str]:
 def _stems(name: str) -> Iterator[str]:
     parts = name.split("/")
     return ("/".join(parts[:count]) for count in range(len(parts), 0, -1))
-
-
-@contextmanager
-def _without_telemetry() -> Iterator[None]:
-    """NNCF reports its use to its makers unless this is set while it is loaded."""
-    before = os.environ.get("NNCF_CI")
-    os.environ["NNCF_CI"] = "1"
-    try:
-        yield
-    finally:
-        if before is None:
-            del os.environ["NNCF_CI"]
-        else:
-            os.environ["NNCF_CI"] = before
 
 
 PLUGIN = Plugin(
