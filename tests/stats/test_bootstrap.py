@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from throughline.contracts.errors import InputError
-from throughline.stats.bootstrap import Interval, draws, percentile_interval, spread
+from throughline.stats.bootstrap import Interval, corrected_interval, draws, percentile_interval, spread
 
 
 def test_a_draw_takes_as_many_as_there_are_and_the_same_seed_the_same_ones() -> None:
@@ -56,4 +56,39 @@ def test_the_interval_of_a_paired_difference_holds_the_truth_95_times_of_100(
     low, high = np.percentile(drawn, (2.5, 97.5), axis=1)
     # A difference of right answers moves in steps: an interval that ends on the truth holds it.
     covered = ((low <= better + 1e-9) & (better - 1e-9 <= high)).mean()
+    assert 0.93 <= covered <= 0.97
+
+
+def test_a_figure_whose_draws_lie_to_one_side_is_moved_back_and_others_are_left_alone() -> None:
+    chance = np.random.default_rng(0)
+    drawn = chance.normal(0.5, 0.1, 4000)
+    even, plain = corrected_interval(float(np.median(drawn)), drawn, 50), percentile_interval(0.5, drawn, 50)
+    assert (even.low, even.high) == (pytest.approx(plain.low, abs=1e-3), pytest.approx(plain.high, abs=1e-3))
+    moved = corrected_interval(0.45, drawn, 50)
+    # Half a standard error to one side: both edges go down by a whole one.
+    assert (moved.low, moved.high) == (
+        pytest.approx(plain.low - 0.1, abs=0.03),
+        pytest.approx(plain.high - 0.1, abs=0.01),
+    )
+    flat = corrected_interval(1.0, np.ones(100), 50)
+    assert (flat.low, flat.high) == (1.0, 1.0)
+    outside = corrected_interval(0.0, drawn, 50)
+    assert drawn.min() <= outside.low <= outside.high < plain.high
+
+
+def test_of_too_few_samples_there_is_no_interval() -> None:
+    for interval in (percentile_interval, corrected_interval):
+        few = interval(0.5, np.array([0.4, 0.5, 0.6]), 4, fewest=5)
+        assert np.isnan(few.low)
+        assert str(few) == "0.5000"
+        assert np.isfinite(interval(0.5, np.array([0.4, 0.5, 0.6]), 5, fewest=5).low)
+
+
+@pytest.mark.parametrize(("samples", "right"), [(80, 0.6), (300, 0.85)])
+def test_the_corrected_interval_of_a_share_holds_the_truth_95_times_of_100(samples: int, right: float) -> None:
+    trials = 1500
+    said = (np.random.default_rng(samples).random((trials, samples)) < right).astype(float)
+    drawn = spread(lambda counts: said @ counts / samples, samples, resamples=600)
+    several = [corrected_interval(value, row, samples) for value, row in zip(said.mean(axis=1), drawn, strict=True)]
+    covered = np.mean([one.low - 1e-9 <= right <= one.high + 1e-9 for one in several])
     assert 0.93 <= covered <= 0.97

@@ -30,7 +30,7 @@ from throughline.evaluation.slices import (
     values_of,
 )
 from throughline.evaluation.tally import AccuracyTally, BoxTally, RegionTally, Tally
-from throughline.stats.bootstrap import RESAMPLES, Counts, Floats, Interval, percentile_interval, spread
+from throughline.stats.bootstrap import RESAMPLES, Counts, Floats, Interval, corrected_interval, spread
 
 CLASS: Final = "class"
 SIZE: Final = "size"
@@ -156,7 +156,7 @@ class _Draw:
         return once, spread(values_of_, self.samples, resamples=self.resamples, groups=self.groups)
 
     def interval(self, value: float, drawn: Floats, pictures: int | None = None) -> Interval:
-        return percentile_interval(value, drawn, self.samples if pictures is None else pictures, fewest=FEWEST)
+        return corrected_interval(value, drawn, self.samples if pictures is None else pictures, fewest=FEWEST)
 
 
 def _found(

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from statistics import NormalDist
 from typing import Final, TypeAlias
 
 import numpy as np
@@ -18,6 +19,8 @@ from throughline.contracts.errors import InputError
 RESAMPLES: Final = 1000
 """How often samples are drawn anew; the edges of a 95 % interval then rest on 25 draws each."""
 _AT_ONCE: Final = 64
+_EDGES: Final = (0.025, 0.975)
+_NORMAL: Final = NormalDist()
 
 Counts: TypeAlias = npt.NDArray[np.int64]
 """How often each sample was taken: samples x draws."""
@@ -87,7 +90,9 @@ def spread(
 
 
 def percentile_interval(value: float, drawn: Floats, samples: int, *, fewest: int = 1) -> Interval:
-    """The middle 95 % of what the draws gave; draws in which nothing could be measured are left out.
+    """The middle 95 % of what the draws gave: for differences, whose draws lie evenly around them.
+
+    Draws in which nothing could be measured are left out.
 
     Args:
         value: the figure on the samples as they are.
@@ -95,9 +100,26 @@ def percentile_interval(value: float, drawn: Floats, samples: int, *, fewest: in
         samples: how many samples it rests on.
         fewest: of fewer there is no interval: drawing two pictures again says nothing about a third.
     """
+    return _interval(value, drawn, samples, fewest, _EDGES)
+
+
+def corrected_interval(value: float, drawn: Floats, samples: int, *, fewest: int = 1) -> Interval:
+    """As ``percentile_interval``, moved by as much as the draws lie to one side of the figure (bias-corrected).
+
+    Average precision of few pictures comes out too high, and higher still on draws of them, in which
+    rare classes are missing or doubled: their middle 95 % would miss the truth far too often.
+    """
+    known = drawn[np.isfinite(drawn)]
+    below = float(((known < value) + 0.5 * (known == value)).mean()) if len(known) else 0.5
+    shift = 2 * _NORMAL.inv_cdf(min(max(below, 1 / (len(known) + 1)), 1 - 1 / (len(known) + 1))) if len(known) else 0.0
+    low, high = (_NORMAL.cdf(shift + _NORMAL.inv_cdf(edge)) for edge in _EDGES)
+    return _interval(value, drawn, samples, fewest, (low, high))
+
+
+def _interval(value: float, drawn: Floats, samples: int, fewest: int, edges: tuple[float, float]) -> Interval:
     known = drawn[np.isfinite(drawn)]
     if np.isnan(value) or not len(known) or samples < fewest:
         nothing = float("nan")
         return Interval(float(value), nothing, nothing, nothing, samples)
-    low, high = np.percentile(known, (2.5, 97.5))
+    low, high = np.quantile(known, edges)
     return Interval(float(value), float(low), float(high), float(known.std()), samples)

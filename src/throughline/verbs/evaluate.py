@@ -15,7 +15,7 @@ from throughline.contracts.errors import InputError, nearest
 from throughline.contracts.frames import Frame, Image
 from throughline.contracts.samples import DataSet, Sample
 from throughline.data.reading import open_data
-from throughline.evaluation.answers import answers, in_labels
+from throughline.evaluation.answers import answers, in_common
 from throughline.evaluation.evaluate_report import gap_said, write_report
 from throughline.evaluation.measured import ClassRow, measure, traits_of
 from throughline.evaluation.mistakes import CONF
@@ -170,7 +170,7 @@ def evaluate(
             said = answers(detector, _watched(samples, light), watch=watch)
         ran_on = str(session)
     task = _answered(task, said, notes)
-    found = _in_common(said, artifact.labels, whole.labels, notes)
+    found = in_common(said, artifact.labels, whole.labels, notes)
     truth = [sample.truth for sample in samples if sample.truth is not None]
     measured = measure(task, found, truth, samples, light, asked)
     tracks = _tracks(found, truth, samples, tracker) if whole.task == "track" else None
@@ -268,37 +268,6 @@ def _telling(total: int) -> Iterator[Callable[[Detections], None]]:
         yield told
     finally:
         progress.close()
-
-
-def _in_common(
-    said: list[Detections], ours: tuple[str, ...], theirs: tuple[str, ...], notes: list[str]
-) -> list[Detections]:
-    """The answers in the data's class numbers, matched by name where both sides have names."""
-    if not ours or not theirs or ours == theirs:
-        if theirs and not ours:
-            highest = max((int(one.class_id.max()) for one in said if len(one)), default=-1)
-            if highest >= len(theirs):
-                raise InputError(
-                    f"the model says class {highest} and names none; the data have {len(theirs)} classes",
-                    "write the model's class names into its passport: throughline inspect MODEL --labels",
-                )
-            notes.append("the model names no classes: its numbers were taken for the data's")
-        return [replace(one, labels=theirs or ours) for one in said]
-    common = [name for name in theirs if name in ours]
-    if not common:
-        raise InputError(
-            f"the model's classes ({_few(ours)}) and the data's ({_few(theirs)}) have no name in common",
-            "give data with the model's classes, or the names that they share: throughline inspect MODEL --labels",
-        )
-    if unknown := [name for name in theirs if name not in ours]:
-        notes.append(f"the model does not know {_few(unknown)}: their objects count as missed")
-    if spare := [name for name in ours if name not in theirs]:
-        notes.append(f"the data do not have {_few(spare)}: what the model says of them was left out")
-    return [in_labels(one, theirs) for one in said]
-
-
-def _few(names: Sequence[str]) -> str:
-    return ", ".join(names[:4]) + (f" and {len(names) - 4} more" if len(names) > 4 else "")
 
 
 def _tracks(
