@@ -67,9 +67,9 @@ print(json.dumps(imported))
 
 
 def loaded_by(program: str) -> set[str]:
-    names = run_python(
-        f"{program}\nimport sys; print('MODULES', *sorted({{name.partition('.')[0] for name in sys.modules}}))"
-    )
+    # None stands for a module that is barred, not loaded
+    loaded = "sorted({name.partition('.')[0] for name, module in sys.modules.items() if module is not None})"
+    names = run_python(f"{program}\nimport sys; print('MODULES', *{loaded})")
     return set(names.rpartition("MODULES ")[2].split()) - sys.stdlib_module_names
 
 
