@@ -22,7 +22,6 @@ from throughline.models.transforms._running import Opened, add_reduction, each, 
 from throughline.plugins import Plugin
 
 LARGEST: Final = 65504.0
-SMALLEST: Final = 2.0**-24
 _NORMAL: Final = 2.0**-14
 """Below it a half has fewer digits with every power of two."""
 _SUMMING: Final = ("Conv", "ConvTranspose", "MatMul", "Gemm")
@@ -104,9 +103,7 @@ def _misfit(value: Array) -> str | None:
     if most > LARGEST:
         return f"a constant of {most:.3g}"
     if 0 < most < _NORMAL:
-        return f"constants below {most:.1g}"
-    if value.size == 1 and 0 < most < SMALLEST:
-        return f"a constant of {most:.1g}"
+        return f"constants of at most {most:.1g}"
     return None
 
 
