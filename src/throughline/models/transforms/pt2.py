@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from throughline.contracts.artifacts import Artifact, Step, TensorSpec
 from throughline.models.transforms import Made
@@ -21,6 +21,9 @@ from throughline.models.transforms._network import (
     unadvised,
 )
 from throughline.plugins import Plugin
+
+_TOLD: Final = ("stack_trace", "nn_module_stack", "source_fn_stack", "torch_fn", "from_node")
+"""Where on this machine each line of code lay, and counters that differ from run to run: not part of a model."""
 
 
 def pt2(
@@ -73,6 +76,9 @@ def save_program(source: Artifact, found: Followed, target: Path) -> None:
     """Write a program, with what is known of its model beside the graph."""
     import torch
 
+    for node in found.program.graph.nodes:
+        for told in _TOLD:
+            node.meta.pop(told, None)
     with unadvised():
         torch.export.save(found.program, target, extra_files={"metadata": json.dumps(facts_of(source))})
 

@@ -1,0 +1,191 @@
+"""Whole channels taken out of a network: it is smaller afterwards, and not the same size with zeros in it.
+
+Channels that hang together (residual steps, concatenations, splits, depthwise steps) go or stay together. What is left
+cannot be built by the original class any more, so the result is a ``.pt2``, which brings its network along.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
+
+from throughline.contracts.artifacts import Artifact, Step
+from throughline.contracts.errors import InputError, ModelRefused, nearest
+from throughline.models.transforms import Feeds, Made
+from throughline.models.transforms._channels import Map, follow, without
+from throughline.models.transforms._graph import tool
+from throughline.models.transforms._network import (
+    WEIGHTS,
+    Network,
+    export,
+    network_of,
+    network_of_program,
+    takes,
+    tensors,
+    unadvised,
+)
+from throughline.models.transforms._running import each
+from throughline.models.transforms.pt2 import interface_of, save_program
+from throughline.plugins import Plugin
+
+if TYPE_CHECKING:
+    import torch
+
+FineTune: TypeAlias = "Callable[[torch.nn.Module], None]"
+IMPORTANCE: Final = ("l1", "scale")
+_MULTIPLE: Final = 4
+"""So many channels are kept together: processors compute them side by side."""
+_FORMATS = (*WEIGHTS, "pt2")
+
+
+def prune(
+    source: Artifact,
+    target: Path,
+    *,
+    ratio: float = 0.25,
+    importance: str = "l1",
+    feeds: Feeds | None = None,
+    finetune: FineTune | None = None,
+    class_: str | None = None,
+    trust: bool = False,
+    imgsz: tuple[int, int] | None = None,
+) -> Made:
+    """Take the least important channels out of every layer that can spare them.
+
+    Args:
+        source: weights, or a .pt2 program.
+        target: what to write: a .pt2.
+        ratio: the share of channels that goes, of each layer; rounded so that multiples of four stay.
+        importance: "l1": a channel counts as much as the weights that make it; "scale": as much as its batch
+            normalisation scales it, which says more of networks that were trained for it.
+        feeds: real inputs: the batch normalisation is measured anew on them, which wins back much of what was lost.
+        finetune: trains what is left, in place: it is given the network, with its gradients on. It has no train()
+            or eval(): batch normalisation stays as it was measured.
+        class_: what builds the network that weights belong to: package.module:factory.
+        trust: open a program or the pickle of a whole model that no passport of this machine vouches for.
+        imgsz: the height and width of its pictures, where nothing else says them.
+    """
+    takes(source, "prune", _FORMATS)
+    if not 0 < ratio < 1:
+        raise InputError(f"ratio={ratio}: it is the share of channels that goes", "give a number between 0 and 1")
+    if importance not in IMPORTANCE:
+        raise InputError(f"importance='{importance}': there is no such measure", nearest(importance, IMPORTANCE))
+    network = _network(source, class_, trust, imgsz)
+    module: Any = network.module
+    before, channels = _size(module), follow(module)
+    gone, layers = _least(module, channels, ratio, importance)
+    if not gone:
+        raise ModelRefused(
+            f"{source.path}: it has no channels that can go at ratio={ratio}",
+            "give a larger ratio; layers whose results are reshaped, or are the answer, keep all of theirs",
+        )
+    without(module, channels, gone)
+    notes = [f"{layers} layers lost channels: {before:,} parameters became {_size(module):,}"]
+    if feeds is not None:
+        notes.append(f"batch normalisation measured anew on {_measured_anew(network, feeds)} feeds")
+    if finetune is not None:
+        _train(module, finetune)
+    elif feeds is None:
+        notes.append("nothing was done to win back what it lost: give feeds, or fine-tune it")
+    found = export(network)
+    save_program(source, found, target)
+    notes.append("the original class does not build it any more: the .pt2 brings its network along")
+    options = {
+        "ratio": ratio,
+        "importance": importance,
+        "finetuned": finetune is not None,
+        "parameters": [before, _size(module)],
+        "class": class_,
+    }
+    return Made(
+        Step("prune", options, tool("torch")),
+        changes=interface_of(found),
+        notes=(*network.notes, *(note for note in found.notes if note not in network.notes), *notes),
+    )
+
+
+def _network(source: Artifact, class_: str | None, trust: bool, imgsz: tuple[int, int] | None) -> Network:
+    """The network as a plain graph, its weights beside it."""
+    if source.format == "pt2":
+        return network_of_program(source, trust=trust)
+    asked = network_of(source, class_, trust=trust, dynamic=True, imgsz=imgsz)
+    module = export(asked).program.module(check_guards=False)
+    module._forward_pre_hooks.clear()
+    return Network(module, asked.inputs, asked.example, asked.stride, asked.notes)
+
+
+def _least(module: torch.nn.Module, channels: Map, ratio: float, importance: str) -> tuple[set[int], int]:
+    """The channels to take out, and how many layers they are made by."""
+    counts = _importance(module, channels, importance)
+    gone: set[int] = set()
+    touched: set[str] = set()
+    for layers, members in channels.groups().items():
+        keep = len(members) - round(len(members) * ratio)
+        keep = min(len(members), max(1, -(-keep // _MULTIPLE) * _MULTIPLE))
+        ranked = sorted(members, key=lambda channel: (counts.get(channel, 0.0), channel))
+        if leaving := ranked[: len(members) - keep]:
+            gone.update(leaving)
+            touched.update(layers)
+    return gone, len(touched)
+
+
+def _importance(module: torch.nn.Module, channels: Map, importance: str) -> dict[int, float]:
+    """How much each channel counts, each layer's channels compared with their own mean."""
+    role = "filter" if importance == "l1" else "scale"
+    ties = [tie for tie in channels.ties.values() if tie.role == role]
+    if not ties:
+        raise InputError("importance='scale': the network has no batch normalisation", "use importance='l1'")
+    counts: dict[int, list[float]] = {}
+    for tie in ties:
+        path, _, leaf = tie.weight.rpartition(".")
+        weight = getattr(module.get_submodule(path) if path else module, leaf).detach().abs().float()
+        each_ = weight.transpose(0, tie.axis).reshape(weight.shape[tie.axis], -1).sum(1)
+        shares = (each_ / each_.mean().clamp(min=1e-12)).tolist()
+        for channel, share in zip(tie.channels.tolist(), shares, strict=True):
+            counts.setdefault(channels.root(channel), []).append(share)
+    return {channel: sum(shares) / len(shares) for channel, shares in counts.items()}
+
+
+def _measured_anew(network: Network, feeds: Feeds) -> int:
+    """Let every batch normalisation see what now comes in, over all feeds."""
+    import torch
+    from torch import fx
+
+    class Measuring(fx.Interpreter):  # type: ignore[misc]
+        seen = 0
+
+        def call_function(self, target: Any, args: Any, kwargs: Any) -> Any:
+            if "batch_norm" in str(target):
+                args = (*args[:5], True, 1.0 / self.seen, *args[7:])
+            return super().call_function(target, args, kwargs)
+
+    measuring = Measuring(network.module)
+    with unadvised(), torch.no_grad():
+        for feed in each(feeds):
+            measuring.seen += 1
+            measuring.run(*tensors(feed, network.inputs))
+    return measuring.seen
+
+
+def _train(module: torch.nn.Module, finetune: FineTune) -> None:
+    import torch
+
+    for parameter in module.parameters():
+        parameter.requires_grad_(parameter.is_floating_point())
+    with unadvised(), torch.enable_grad():
+        finetune(module)
+    module.requires_grad_(False)
+
+
+def _size(module: torch.nn.Module) -> int:
+    return sum(parameter.numel() for parameter in module.parameters())
+
+
+PLUGIN = Plugin(
+    make=prune,
+    summary="whole channels taken out (structured pruning)",
+    needs=("torch",),
+    extra="torch",
+    facts={"takes": _FORMATS, "gives": "pt2"},
+)
