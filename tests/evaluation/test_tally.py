@@ -177,6 +177,17 @@ def test_boxes_are_compared_on_the_same_draws() -> None:
     assert held == compare_tallies(reference, tally("detect", shifted, truth), "0.01", resamples=200)
 
 
+def test_frames_that_hang_together_are_drawn_together_and_say_less() -> None:
+    reference = [1] * 100
+    candidate = ([1] * 10 + [0] * 10) * 5
+    truth = pictures([0] * 100)
+    both = [tally("classify", pictures(right_so_often(one)), truth) for one in (reference, candidate)]
+    alone = compare_tallies(*both, "1%")
+    together = compare_tallies(*both, "1%", groups=[f"video {at // 10}" for at in range(100)])
+    assert together.difference == alone.difference
+    assert together.high - together.low > 2 * (alone.high - alone.low)
+
+
 def test_margins_and_pairs_that_mean_nothing_are_refused() -> None:
     for margin in ("-1%", "101%", "2", "much", "nan", ""):
         with pytest.raises(InputError, match="the margin is"):

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from throughline.contracts.errors import InputError
-from throughline.stats.bootstrap import Interval, corrected_interval, draws, percentile_interval, spread
+from throughline.stats.bootstrap import Interval, corrected_interval, draws, percentile_interval, share_interval, spread
 
 
 def test_a_draw_takes_as_many_as_there_are_and_the_same_seed_the_same_ones() -> None:
@@ -74,6 +74,13 @@ def test_a_figure_whose_draws_lie_to_one_side_is_moved_back_and_others_are_left_
     assert (flat.low, flat.high) == (1.0, 1.0)
     outside = corrected_interval(0.0, drawn, 50)
     assert drawn.min() <= outside.low <= outside.high < plain.high
+
+
+def test_all_of_a_hundred_may_still_be_only_96_of_100() -> None:
+    everything, nothing = share_interval(1.0, np.ones(50), 100), share_interval(0.0, np.zeros(50), 100)
+    assert (everything.low, everything.high) == (pytest.approx(0.9638, abs=1e-4), 1.0)
+    assert (nothing.low, nothing.high) == (0.0, pytest.approx(0.0362, abs=1e-4))
+    assert np.isnan(share_interval(1.0, np.ones(50), 4, fewest=5).low)
 
 
 def test_of_too_few_samples_there_is_no_interval() -> None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Final
 
 import numpy as np
@@ -19,8 +20,8 @@ from throughline.evaluation.classes import Choices, Stretch, class_scores
 from throughline.evaluation.masks import mask_areas, mask_overlaps, regions
 from throughline.evaluation.matching import SIZES, Flags, Matches, match
 from throughline.evaluation.mistakes import Confusion, confused_boxes, confused_classes
+from throughline.evaluation.resampling import Resampling, videos_of
 from throughline.evaluation.slices import (
-    FEWEST,
     LIGHT,
     Fairness,
     Slicing,
@@ -30,12 +31,10 @@ from throughline.evaluation.slices import (
     values_of,
 )
 from throughline.evaluation.tally import AccuracyTally, BoxTally, RegionTally, Tally
-from throughline.stats.bootstrap import RESAMPLES, Counts, Floats, Interval, corrected_interval, spread
+from throughline.stats.bootstrap import RESAMPLES, Counts, Floats, Interval
 
 CLASS: Final = "class"
 SIZE: Final = "size"
-_GROUPS: Final = 10
-"""Of fewer videos than this, pictures are drawn one by one: draws of three videos say next to nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,8 +110,8 @@ def measure(
         trait: list(light) if trait == LIGHT else values_of(samples, trait)
         for trait in traits_of(samples, slices, task)
     }
-    groups, notes = _groups(samples)
-    draw = _Draw(len(truth), resamples, groups)
+    groups, notes = videos_of(samples)
+    draw = Resampling(len(truth), resamples, groups)
     if task == "classify":
         return _classified(found, truth, by_trait, draw, notes)
     return _found(task, found, truth, by_trait, draw, notes)
@@ -129,42 +128,12 @@ def traits_of(samples: Sequence[Sample], slices: Sequence[str], task: str) -> li
     return traits
 
 
-def _groups(samples: Sequence[Sample]) -> tuple[list[str] | None, list[str]]:
-    """What pictures are drawn together with: the frames of a video are not so many independent pictures."""
-    groups = [sample.group or sample.name for sample in samples]
-    several = len(set(groups))
-    if several == len(groups):
-        return None, []
-    if several >= _GROUPS:
-        return groups, [f"intervals: the {several} videos were drawn, each with all its pictures"]
-    pictures = "one video" if several == 1 else f"{several} videos"
-    return None, [f"intervals: the pictures are of {pictures}, so other videos may well lie outside them"]
-
-
-@dataclass(frozen=True, slots=True)
-class _Draw:
-    """How draws are made for every figure of one evaluation."""
-
-    samples: int
-    resamples: int
-    groups: Sequence[str] | None
-
-    def of(self, values_of_: object) -> tuple[Floats, Floats]:
-        """Figures as they are, and on every draw."""
-        assert callable(values_of_)
-        once = np.atleast_2d(values_of_(np.ones((self.samples, 1), np.int64)))[:, 0]
-        return once, spread(values_of_, self.samples, resamples=self.resamples, groups=self.groups)
-
-    def interval(self, value: float, drawn: Floats, pictures: int | None = None) -> Interval:
-        return corrected_interval(value, drawn, self.samples if pictures is None else pictures, fewest=FEWEST)
-
-
 def _found(
     task: str,
     found: Sequence[Detections],
     truth: Sequence[Detections],
     by_trait: Mapping[str, Sequence[str]],
-    draw: _Draw,
+    draw: Resampling,
     notes: list[str],
 ) -> Measured:
     boxes = match(found, truth, sizes=SIZES)
@@ -182,7 +151,7 @@ def _found(
     for kind, matches in kinds.items():
         prefix = "" if task == "detect" else kind
         precision = AveragePrecision(matches)
-        once, drawn = draw.of(lambda counts, precision=precision: _figures(precision, counts))
+        once, drawn = draw.of(partial(_figures, precision))
         figures[f"{prefix}mAP50-95"] = draw.interval(float(once[0]), drawn[0])
         figures[f"{prefix}mAP50"] = draw.interval(float(once[1]), drawn[1])
         kinds_of = precision.classes
@@ -224,7 +193,7 @@ def _figures(precision: AveragePrecision, counts: Counts) -> Floats:
     return np.concatenate([over_classes(mean)[None], over_classes(half)[None], mean, half])
 
 
-def _by_size(matches: Matches, metric: str, draw: _Draw) -> Slicing:
+def _by_size(matches: Matches, metric: str, draw: Resampling) -> Slicing:
     figures, drawn = {}, {}
     for size in SIZES:
         if size != "all":
@@ -251,7 +220,7 @@ def _classified(
     found: Sequence[Detections],
     truth: Sequence[Detections],
     by_trait: Mapping[str, Sequence[str]],
-    draw: _Draw,
+    draw: Resampling,
     notes: list[str],
 ) -> Measured:
     choices = Choices.of(found, truth)
@@ -265,8 +234,18 @@ def _classified(
 
     once, drawn = draw.of(values)
     names, many = list(choices.names.values()), len(choices.names)
-    pictures = [len(truth)] * 3 + [scores.classes[name].pictures for name in names] * 3
-    intervals = [draw.interval(float(one), *more) for one, *more in zip(once, drawn, pictures, strict=True)]
+    shown = [scores.classes[name].pictures for name in names]
+    claimed = [int((choices.said == kind).sum()) for kind in choices.names]
+    intervals = [
+        draw.interval(float(value), several, pictures, share)
+        for value, several, pictures, share in zip(
+            once,
+            drawn,
+            [len(truth)] * 3 + claimed + shown + shown,
+            [True, False, False] + [True] * 2 * many + [False] * many,
+            strict=True,
+        )
+    ]
     figures = dict(zip(("accuracy", "balanced accuracy", "macro F1"), intervals, strict=False))
     nothing = float("nan")
     figures["calibration error"] = Interval(scores.calibration_error, nothing, nothing, nothing, draw.samples)

@@ -11,6 +11,7 @@ give an interval of no width, and say little about the eleventh.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -61,7 +62,13 @@ class NonInferiority:
 
 
 def compare_tallies(
-    reference: Tally, candidate: Tally, margin: str, *, resamples: int = RESAMPLES, seed: int = 0
+    reference: Tally,
+    candidate: Tally,
+    margin: str,
+    *,
+    resamples: int = RESAMPLES,
+    seed: int = 0,
+    groups: Sequence[str] | None = None,
 ) -> NonInferiority:
     """Whether the candidate is no worse than the reference by more than the margin.
 
@@ -71,6 +78,7 @@ def compare_tallies(
         margin: "1%" of the reference's value, or "0.01" of the metric absolutely.
         resamples: how many draws of the pictures.
         seed: which draws.
+        groups: what each picture belongs to, where they are drawn so: frames of one video hang together.
     """
     if reference.metric != candidate.metric or len(reference) != len(candidate):
         raise InputError(
@@ -89,7 +97,7 @@ def compare_tallies(
     def differences(counts: Counts) -> Floats:
         return candidate.values(counts) - reference.values(counts)
 
-    drawn = spread(differences, len(reference), resamples=resamples, seed=seed)
+    drawn = spread(differences, len(reference), resamples=resamples, seed=seed, groups=groups)
     interval = percentile_interval(after - before, drawn, len(reference))
     decision = "passed" if interval.low >= -allowed else "failed" if interval.high < -allowed else "undecided"
     return NonInferiority(

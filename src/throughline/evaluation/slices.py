@@ -17,8 +17,16 @@ import numpy.typing as npt
 from throughline.contracts.errors import InputError, MissingExtra, nearest
 from throughline.contracts.samples import Sample
 from throughline.evaluation.classes import Choices
-from throughline.evaluation.tally import Tally
-from throughline.stats.bootstrap import RESAMPLES, Floats, Interval, corrected_interval, percentile_interval, spread
+from throughline.evaluation.tally import AccuracyTally, Tally
+from throughline.stats.bootstrap import (
+    RESAMPLES,
+    Floats,
+    Interval,
+    corrected_interval,
+    percentile_interval,
+    share_interval,
+    spread,
+)
 
 LIGHT: Final = "light"
 _DARK, _BRIGHT = 70.0, 140.0
@@ -120,7 +128,8 @@ def slice_pictures(counted: Tally, trait: str, values: Sequence[str], *, resampl
     for number, value in enumerate(sorted(set(values))):
         part = counted.part(np.flatnonzero(np.array(values) == value))
         drawn[value] = spread(part.values, len(part), resamples=resamples, seed=number)[0]
-        figures[value] = corrected_interval(part.value(), drawn[value], len(part), fewest=FEWEST)
+        interval = share_interval if isinstance(part, AccuracyTally) else corrected_interval
+        figures[value] = interval(part.value(), drawn[value], len(part), fewest=FEWEST)
     return gap_between(trait, counted.metric, figures, drawn)
 
 

@@ -7,7 +7,7 @@ knows of each instead of starting again. Same seed, same draws, however they are
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from statistics import NormalDist
 from typing import Final, TypeAlias
 
@@ -114,6 +114,18 @@ def corrected_interval(value: float, drawn: Floats, samples: int, *, fewest: int
     shift = 2 * _NORMAL.inv_cdf(min(max(below, 1 / (len(known) + 1)), 1 - 1 / (len(known) + 1))) if len(known) else 0.0
     low, high = (_NORMAL.cdf(shift + _NORMAL.inv_cdf(edge)) for edge in _EDGES)
     return _interval(value, drawn, samples, fewest, (low, high))
+
+
+def share_interval(value: float, drawn: Floats, samples: int, *, fewest: int = 1) -> Interval:
+    """As ``corrected_interval``, for a share of samples: where all or none of them are in it, draws know nothing else.
+
+    Then the other edge is exact: the share that would give this many of so many once in forty times.
+    """
+    interval = corrected_interval(value, drawn, samples, fewest=fewest)
+    if value not in (0.0, 1.0) or np.isnan(interval.low):
+        return interval
+    edge = _EDGES[0] ** (1 / samples)
+    return replace(interval, low=edge) if value == 1.0 else replace(interval, high=1 - edge)
 
 
 def _interval(value: float, drawn: Floats, samples: int, fewest: int, edges: tuple[float, float]) -> Interval:

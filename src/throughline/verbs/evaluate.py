@@ -179,7 +179,7 @@ def evaluate(
     report = write_report(
         folder / "report.html",
         artifact.path.name,
-        f"{measured.main} {main.value:.3f}, with 95 % certainty from {main.low:.3f} to {main.high:.3f}, "
+        f"{measured.main} {main.value:.3f} (95 % interval from {main.low:.3f} to {main.high:.3f}) "
         f"on {len(samples):,} pictures of {whole.name}",
         measured,
         samples,
