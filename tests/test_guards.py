@@ -20,8 +20,8 @@ ROOT = Path(__file__).parents[1]
 PUBLIC = {
     "Artifact", "Check", "Config", "Detection", "Detections", "Frame", "HybridTracker", "InputError", "MissingExtra",
     "ModelManager", "ModelRefused", "Passport", "PassportMismatch", "Predictor", "Session", "SettingsError",
-    "SourceFailed", "TensorSpec", "ThroughlineError", "Unavailable", "Verdict", "VideoProcessor", "demo", "doctor",
-    "evaluate", "inspect", "open_model", "read_artifact", "run", "verify",
+    "SourceFailed", "TensorRTConverter", "TensorSpec", "ThroughlineError", "Unavailable", "Verdict", "VideoProcessor",
+    "demo", "doctor", "evaluate", "inspect", "open_model", "read_artifact", "run", "verify",
 }  # fmt: skip
 
 

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     )
     from throughline.contracts.frames import Frame
     from throughline.contracts.verdicts import Check, Verdict
+    from throughline.converter import TensorRTConverter
     from throughline.manager import ModelManager
     from throughline.models.artifact import read_artifact
     from throughline.models.session import Session, open_model
@@ -53,6 +54,7 @@ _HOMES = {
     ),
     "contracts.frames": ("Frame",),
     "contracts.verdicts": ("Check", "Verdict"),
+    "converter": ("TensorRTConverter",),
     "manager": ("ModelManager",),
     "models.artifact": ("read_artifact",),
     "models.session": ("Session", "open_model"),
@@ -71,8 +73,8 @@ _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 __all__ = [
     "Artifact", "Check", "Config", "Detection", "Detections", "Frame", "HybridTracker", "InputError", "MissingExtra",
     "ModelManager", "ModelRefused", "Passport", "PassportMismatch", "Predictor", "Session", "SettingsError",
-    "SourceFailed", "TensorSpec", "ThroughlineError", "Unavailable", "Verdict", "VideoProcessor", "demo", "doctor",
-    "evaluate", "inspect", "open_model", "read_artifact", "run", "verify",
+    "SourceFailed", "TensorRTConverter", "TensorSpec", "ThroughlineError", "Unavailable", "Verdict", "VideoProcessor",
+    "demo", "doctor", "evaluate", "inspect", "open_model", "read_artifact", "run", "verify",
 ]  # fmt: skip
 
 
