@@ -22,7 +22,7 @@ from throughline.contracts.detections import Detections
 from throughline.contracts.errors import InputError, ThroughlineError
 from throughline.contracts.frames import Frame
 from throughline.contracts.samples import DataSet, Sample
-from throughline.evaluation.answers import answers, in_labels
+from throughline.evaluation.answers import answers, in_common
 from throughline.evaluation.front import Setting, Tried
 from throughline.evaluation.non_inferiority import NonInferiority, compare_tallies
 from throughline.evaluation.pace import Pace, Runs, pace
@@ -33,9 +33,9 @@ from throughline.models.chain import Drafted, follow
 from throughline.models.session import Session, open_model
 from throughline.vision.detector import Detector, detector_for
 
-_PACED: Final = 24
+_PACED: Final = 8
 """So many pictures, evenly spread, are what speed is measured on."""
-_PROVEN: Final = 12
+_PROVEN: Final = 8
 """So many pictures prove a form before anything is measured of it."""
 _FEW: Final = 48
 """With more pictures than this, a quarter of them are asked first."""
@@ -96,6 +96,7 @@ class Search:
     def __init__(self, question: Question, recipes: Sequence[Recipe], folder: Path, say: Callable[[str], None]) -> None:
         self.question, self.recipes, self._folder, self._say = question, {one.name: one for one in recipes}, folder, say
         self.tried: list[Tried] = []
+        self.notes: list[str] = []
         self._forms: dict[str, Drafted] = {}
         self._refused: dict[str, str] = {}
         self._accuracy: dict[tuple[str, int], tuple[float, NonInferiority]] = {}
@@ -121,7 +122,7 @@ class Search:
         )
 
     def go_on(self, until: float) -> bool:
-        """Try settings until this time (``time.monotonic``); whether all were tried."""
+        """Try settings until this time (``time.monotonic``), at least one; whether all were tried."""
         study, space, again = self._study(), list(self._space()), 0
         self.tried = [_from_json(trial.user_attrs["tried"]) for trial in study.trials if "tried" in trial.user_attrs]
         for one in self.tried:
@@ -131,7 +132,8 @@ class Search:
         if not study.trials:
             for first in self._first():
                 study.enqueue_trial(_params(first))
-        while len(known) < len(space) and time.monotonic() < until:
+        begun_with = len(known)
+        while len(known) < len(space) and (time.monotonic() < until or len(known) == begun_with):
             if again > _AGAIN:
                 study.enqueue_trial(_params(next(setting for setting in space if setting not in known)))
             trial = study.ask()
@@ -142,7 +144,6 @@ class Search:
                 continue
             again = 0
             one = self._try(setting)
-            self._say(f"{len(known) + 1} of {len(space)}: {setting}: {told(one)}")
             trial.set_user_attr("tried", _to_json(one))
             if one.held is None:
                 study.tell(trial, state=_pruned())
@@ -150,6 +151,7 @@ class Search:
                 study.tell(trial, [one.ratio, one.metric])
             self.tried.append(one)
             known.add(setting)
+            self._say(f"{len(known)} of {len(space)}: {setting}: {told(one)}")
         return len(known) == len(space)
 
     def again(self, several: Sequence[Tried]) -> list[Tried]:
@@ -217,8 +219,7 @@ class Search:
 
     def _tallied(self, session: Session, artifact: Artifact, setting: Setting, samples: Sequence[Sample]) -> Tally:
         found = answers(lambda frame: self._detector(session, artifact, setting, frame), samples)
-        if artifact.labels and self.question.data.labels:
-            found = [in_labels(one, self.question.data.labels) for one in found]
+        found = in_common(found, artifact.labels, self.question.data.labels, self.notes)
         if not setting.fitted:
             self._plain_found: list[Detections] = found
         return tally(self.question.task, found, [sample.truth for sample in samples if sample.truth is not None])

@@ -186,7 +186,7 @@ def optimize(
         complete,
         held.more_samples if undecided else None,
         folder / "report.html",
-        tuple(notes),
+        tuple(dict.fromkeys([*notes, *search.notes])),
     )
     write_report(report.report, source, judged, baseline, shown, best)
     return report
@@ -196,7 +196,7 @@ def _decided(search: Search, target: float | None, accepted: bool) -> tuple[Trie
     """The answer, once the fastest few were measured again, and why each of the others is not it."""
     plainest = list(search.recipes)
     able = sorted((one for one in search.tried if holds(one, accepted)), key=lambda one: -one.ratio)
-    renewed = {one.setting: one for one in search.again(able[:_PLAYOFF])}
+    renewed = {one.setting: one for one in search.again(able[:_PLAYOFF] if len(able) > 1 else [])}
     tried = [renewed.get(one.setting, one) for one in search.tried]
     best = answer(tried, plainest, target, accepted)
     return best, [dataclasses.replace(one, lost=_lost(one, best, target, accepted)) for one in tried]

@@ -35,7 +35,8 @@ def save_picture(path: Path, image: npt.NDArray[np.uint8]) -> None:
     """Write an RGB picture; its format follows from the name. A full disk is an error here, not a missing file."""
     import cv2
 
-    encoded = cv2.imencode(path.suffix, cv2.cvtColor(image, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, 95])[1]
+    quality = [cv2.IMWRITE_JPEG_QUALITY, 95] if path.suffix == ".jpg" else []
+    encoded = cv2.imencode(path.suffix, cv2.cvtColor(image, cv2.COLOR_RGB2BGR), quality)[1]
     path.write_bytes(encoded.tobytes())
 
 
