@@ -78,7 +78,7 @@ def follow(source: Artifact, links: Sequence[Link], folder: Path, name: str) -> 
     for number, link in enumerate(links):
         gives = TRANSFORMS.get(link.name).facts.get("gives") or now.format
         place = folder if number == len(links) - 1 else folder / f"{number}"
-        place.mkdir(exist_ok=True)
+        place.mkdir(parents=True, exist_ok=True)
         draft = place / f"{name}{suffix_of(gives)}"
         made: Made = TRANSFORMS.make(link.name, now, draft, **link.options)
         now = _carried(now, draft, made)

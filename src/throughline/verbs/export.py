@@ -244,12 +244,12 @@ def _to_graph(
     axes = {"imgsz": "dynamic" if dynamic else imgsz, "batch": batch if batch else "dynamic" if dynamic else None}
     axes = {name: value for name, value in axes.items() if value is not None}
     if source.format in _TORCH:
-        own = {"class_": class_, "trust": trust}
+        own = {"class_": class_, "trust": trust, **({} if imgsz is None else {"imgsz": imgsz})}
         if to in ("torchscript", "pt2"):
             return [Link(to, own)]
         return [Link("to_onnx", {**own, "dynamic": dynamic}), *([Link("axes", axes)] if axes else []), Link("simplify")]
     if source.format in _CLASSICAL and to == "onnx":
-        return [Link("classical")]
+        return [Link("classical", {"trust": trust})]
     if source.format != "onnx":
         raise InputError(
             f"{source.path} is {source.format}, and cannot become {to}",

@@ -21,6 +21,8 @@ def test_a_trace_gives_the_same_answers_and_remembers_the_labels(tmp_path: Path)
     assert made.notes == (
         "nothing says what it takes: images float32[batch, 3, height, width] was read off its first layer",
     )
+    assert made.changes["inputs"] == read_artifact(target).inputs
+    assert [str(spec) for spec in read_artifact(target).inputs] == ["images float32[batch, 3, height, width]"]
     about = read_artifact(target).passport
     assert (about.labels, about.stride, about.imgsz, about.task) == (FACTS.labels, 8, (32, 48), "classify")
     with open_model(target, trust=True) as here, open_model(source.path, class_=named(classifier)) as there:

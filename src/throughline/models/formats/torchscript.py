@@ -6,19 +6,22 @@ import json
 import re
 from typing import Any
 
+from throughline.contracts.artifacts import TensorSpec
 from throughline.contracts.errors import InputError
 from throughline.models.formats import Description, Glimpse, Risk
 from throughline.models.formats._exported import exported_fields
 from throughline.models.formats._precision import precision_of
 from throughline.models.loading.archives import Archive
 from throughline.models.loading.checkpoint_file import is_torchscript
-from throughline.models.loading.claims import Claim, claims
+from throughline.models.loading.claims import MAX_DIMENSIONS, Claim, claims
 from throughline.models.loading.pickles import Call, Global, read_pickles
 from throughline.plugins import Plugin
 
 _FORWARD = re.compile(r"def forward\(self: __torch__\.[\w.]{1,300},?\s*(.{0,2000}?)\)\s*->\s*([^:]{1,500}):", re.DOTALL)
 _MAX_CODE = 64 << 20
 _MAX_EXTRA = 1 << 20
+_MAX_INPUTS = 64
+_DTYPES = ("float64", "float32", "float16", "int64", "int32", "int16", "int8", "uint8", "bool")
 
 
 class TorchScript:
@@ -41,6 +44,7 @@ class TorchScript:
         for claim in found:
             elements[claim.dtype] = elements.get(claim.dtype, 0) + claim.elements
         text = _extra(archive)
+        inputs = _specs(text.pop("inputs", ""))
         fields = exported_fields(text)
         if (forward := _forward(archive, owner)) is not None:
             fields["metadata"]["forward"] = forward
@@ -50,6 +54,7 @@ class TorchScript:
             format="torchscript",
             kind=("mobile program" if mobile else "program") + f" of {len(code)} code files",
             risk=Risk("program", "TorchScript is a program: its code can read and write files when it runs"),
+            inputs=inputs,
             precision=precision_of(elements),
             parameters=sum(elements.values()),
             files=(file.path,),
@@ -86,6 +91,22 @@ def _extra(archive: Archive) -> dict[str, str]:
         else:
             found[name.removeprefix(prefix)] = text[:2000]
     return found
+
+
+def _specs(text: str) -> tuple[TensorSpec, ...]:
+    """What the program takes, where its exporter said so: it names its arguments itself, but not their shapes."""
+    try:
+        said = [(each["name"], each["dtype"], each["shape"]) for each in json.loads(text)][:_MAX_INPUTS]
+        fits = all(
+            isinstance(name, str)
+            and dtype in _DTYPES
+            and len(shape) <= MAX_DIMENSIONS
+            and all(type(size) in (int, str) and (isinstance(size, str) or size >= 0) for size in shape)
+            for name, dtype, shape in said
+        )
+    except (ValueError, RecursionError, KeyError, TypeError):
+        return ()
+    return tuple(TensorSpec(name[:200], dtype, tuple(shape)) for name, dtype, shape in said) if fits else ()
 
 
 def _forward(archive: Archive, owner: Global | None) -> str | None:

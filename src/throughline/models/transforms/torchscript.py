@@ -51,14 +51,16 @@ def torchscript(
     else:
         network = network_of(source, class_, trust=trust, dynamic=dynamic, imgsz=imgsz)
     traced = _traced(source, network)
+    names = [argument.name for argument in traced.forward.schema.arguments[1:]]
+    inputs = tuple(TensorSpec(name, spec.dtype, spec.shape) for name, spec in zip(names, network.inputs, strict=True))
     notes = [*network.notes, *_held_against(source, network, traced)]
     import torch
 
+    told = [{"name": spec.name, "dtype": spec.dtype, "shape": list(spec.shape)} for spec in inputs]
+    facts = {**facts_of(source), "inputs": json.dumps(told)}
     with unadvised():
-        torch.jit.save(traced, target, _extra_files={"config.txt": json.dumps(facts_of(source))})
-    return Made(
-        Step("torchscript", {"class": class_}, tool("torch")), changes={"inputs": network.inputs}, notes=tuple(notes)
-    )
+        torch.jit.save(traced, target, _extra_files={"config.txt": json.dumps(facts)})
+    return Made(Step("torchscript", {"class": class_}, tool("torch")), changes={"inputs": inputs}, notes=tuple(notes))
 
 
 def _of_program(source: Artifact, trust: bool) -> Network:
