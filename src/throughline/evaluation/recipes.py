@@ -33,12 +33,12 @@ class Recipe:
 def recipes(feeds: Feeds, device: str) -> Iterator[Recipe]:
     """Those that can be made and run here, the plainest first; ``feeds`` calibrate INT8."""
     on_gpu = device != "cpu" and any(name.startswith("gpu") for name in devices("onnxruntime"))
-    for made in (_onnxruntime, _openvino, _tensorrt):
+    yield Recipe("onnxruntime float32", (), "onnxruntime", "float32")
+    for made in (_openvino, _tensorrt, _onnxruntime):
         yield from made(feeds, on_gpu)
 
 
 def _onnxruntime(feeds: Feeds, on_gpu: bool) -> Iterator[Recipe]:
-    yield Recipe("onnxruntime float32", (), "onnxruntime", "float32")
     if on_gpu:
         yield Recipe("onnxruntime float16", (Link("half", {"feeds": feeds}),), "onnxruntime", "float16")
     yield Recipe("onnxruntime int8", (Link("int8", {"feeds": feeds}),), "onnxruntime", "int8")
