@@ -21,7 +21,7 @@ PUBLIC = {
     "Artifact", "Check", "Config", "Detection", "Detections", "Frame", "HybridTracker", "InputError", "MissingExtra",
     "ModelManager", "ModelRefused", "Passport", "PassportMismatch", "Predictor", "Session", "SettingsError",
     "SourceFailed", "TensorRTConverter", "TensorSpec", "ThroughlineError", "Unavailable", "Verdict", "VideoProcessor",
-    "demo", "doctor", "evaluate", "inspect", "open_model", "read_artifact", "run", "verify",
+    "demo", "doctor", "evaluate", "export", "inspect", "open_model", "optimize", "read_artifact", "run", "verify",
 }  # fmt: skip
 
 

@@ -31,7 +31,9 @@ if TYPE_CHECKING:
     from throughline.verbs.demo import demo
     from throughline.verbs.doctor import doctor
     from throughline.verbs.evaluate import evaluate
+    from throughline.verbs.export import export
     from throughline.verbs.inspect import inspect
+    from throughline.verbs.optimize import optimize
     from throughline.verbs.run import run
     from throughline.verbs.verify import verify
     from throughline.video.processor import VideoProcessor
@@ -62,7 +64,9 @@ _HOMES = {
     "verbs.demo": ("demo",),
     "verbs.doctor": ("doctor",),
     "verbs.evaluate": ("evaluate",),
+    "verbs.export": ("export",),
     "verbs.inspect": ("inspect",),
+    "verbs.optimize": ("optimize",),
     "verbs.run": ("run",),
     "verbs.verify": ("verify",),
     "video.processor": ("VideoProcessor",),
@@ -74,7 +78,7 @@ __all__ = [
     "Artifact", "Check", "Config", "Detection", "Detections", "Frame", "HybridTracker", "InputError", "MissingExtra",
     "ModelManager", "ModelRefused", "Passport", "PassportMismatch", "Predictor", "Session", "SettingsError",
     "SourceFailed", "TensorRTConverter", "TensorSpec", "ThroughlineError", "Unavailable", "Verdict", "VideoProcessor",
-    "demo", "doctor", "evaluate", "inspect", "open_model", "read_artifact", "run", "verify",
+    "demo", "doctor", "evaluate", "export", "inspect", "open_model", "optimize", "read_artifact", "run", "verify",
 ]  # fmt: skip
 
 

@@ -114,7 +114,7 @@ def export(
     max_degradation: str | None = None,
     atol: float | None = None,
     rtol: float | None = None,
-    method: str = "entropy",
+    method: str = "percentile",
     repair: bool = False,
     decoder: str | None = None,
     capability: str | None = None,
@@ -141,7 +141,7 @@ def export(
         max_degradation: How much accuracy may be lost: 1%, or 0.01 of it absolutely.
         atol: How far an output may be off, absolutely.
         rtol: How far an output may be off, as a share of its value.
-        method: How INT8 ranges are found: entropy, percentile or minmax.
+        method: How INT8 ranges are found: percentile, entropy or minmax.
         repair: Where FP16 or INT8 fails, keep the fewest layers in higher precision with which it passes.
         decoder: How the model's outputs are read, where its file does not say.
         capability: The GPU that a TensorRT-RTX engine is built for, such as 8.9; this machine's when not given.
