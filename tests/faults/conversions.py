@@ -60,7 +60,7 @@ def by_transform(
         target = folder / f"candidate{suffix}"
         more = {"feeds": feeds_of(reference)} if transform in ("half", "int8", "openvino_int8") else {}
         made = TRANSFORMS.make(transform, reference, target, **options, **more)
-        data = streets(4) if name == "detector" else None
+        data = streets(3) if name == "detector" else None
         return Conversion(reference, carried(target, reference, **made.changes), asked, data, (made.step,))
 
     return make
@@ -70,7 +70,7 @@ def rewritten(change: Callable[[Any], Any]) -> Callable[[str, Path], Conversion]
     def make(name: str, folder: Path) -> Conversion:
         reference = model_of(name, folder)
         onnx.save(change(onnx.load(reference.path)), folder / "candidate.onnx")
-        data = streets(4) if name == "detector" else None
+        data = streets(3) if name == "detector" else None
         return Conversion(reference, carried(folder / "candidate.onnx", reference), "float32", data)
 
     return make

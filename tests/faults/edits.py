@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from functools import cache
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from throughline.models.artifact import Given, read_artifact
 from throughline.testing.world import World
 
 
+@cache
 def streets(count: int, first: int = 9000) -> DataSet:
     """Labelled pictures of as many streets."""
     samples = []

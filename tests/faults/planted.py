@@ -50,7 +50,7 @@ def _by_weight(name: str) -> tuple[str, ...]:
 
 def _in_detector(folder: Path, change: Callable[[Any], None], *layers: str, **facts: Any) -> Fault:
     reference = _detector()
-    return Fault(reference, edited(reference, folder, change, **facts), layers, data=streets(4))
+    return Fault(reference, edited(reference, folder, change, **facts), layers, data=streets(3))
 
 
 def swapped_channels(folder: Path) -> Fault:
@@ -159,7 +159,7 @@ def silent_float32(folder: Path) -> Fault:
             model.graph.node.insert(0, cast)
 
     reference = _detector()
-    return Fault(reference, edited(reference, folder, change), (), "float16", streets(4))
+    return Fault(reference, edited(reference, folder, change), (), "float16", streets(3))
 
 
 def _int8(folder: Path, change: Callable[[Any], Any] = lambda x: x, **options: Any) -> tuple[Artifact, Path]:
@@ -173,7 +173,7 @@ def _int8(folder: Path, change: Callable[[Any], Any] = lambda x: x, **options: A
 def calibrated_on_noise(folder: Path) -> Fault:
     random = np.random.default_rng(0)
     reference, made = _int8(folder, lambda x: random.uniform(0.45, 0.55, x.shape).astype(np.float32))
-    return Fault(reference, carried(made, reference), (FIRST,), "int8", streets(4))
+    return Fault(reference, carried(made, reference), (FIRST,), "int8", streets(3))
 
 
 def broken_int8_bias(folder: Path) -> Fault:
@@ -186,14 +186,14 @@ def broken_int8_bias(folder: Path) -> Fault:
     )
     set_weights(model, name, lambda w: w * -3)
     onnx.save(model, made)
-    return Fault(reference, carried(made, reference), _by_weight("fine.1.merge.0.weight"), "int8", streets(4))
+    return Fault(reference, carried(made, reference), _by_weight("fine.1.merge.0.weight"), "int8", streets(3))
 
 
 def wrong_nms_threshold(folder: Path) -> Fault:
     reference = _detector()
     made = TRANSFORMS.make("nms", reference, folder / "candidate.onnx", conf=0.25, iou=0.05)
     candidate = carried(folder / "candidate.onnx", reference, **made.changes)
-    return Fault(reference, candidate, (), "float32", streets(12), (Step("nms", {"conf": 0.25, "iou": 0.7}),))
+    return Fault(reference, candidate, (), "float32", streets(8), (Step("nms", {"conf": 0.25, "iou": 0.7}),))
 
 
 def mixing_batch(folder: Path) -> Fault:

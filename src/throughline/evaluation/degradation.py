@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from typing import Final, final
 
 from throughline.contracts.detections import Detections
+from throughline.contracts.errors import InputError
 from throughline.contracts.samples import DataSet
 from throughline.contracts.verdicts import Check
-from throughline.evaluation.answers import in_labels
+from throughline.evaluation.answers import in_common, in_labels
 from throughline.evaluation.non_inferiority import NonInferiority, compare_tallies
 from throughline.evaluation.tally import tally
 
@@ -53,15 +54,31 @@ def degradation(
         said = ["the task metric was not measured: nobody has labelled these pictures"] if margin else []
         return None, said
     truth = [in_labels(one, data.labels) for one in truths if one is not None]
-    tallies = [
-        tally(data.task, [in_labels(one, data.labels) for one in found], truth) for found in (reference, candidate)
-    ]
+    notes: list[str] = []
+    try:
+        tallies = [tally(data.task, _counted(found, data, notes), truth) for found in (reference, candidate)]
+    except InputError as error:
+        return None, [*notes, f"the task metric was not measured: {error.problem}"]
     decided = compare_tallies(tallies[0], tallies[1], margin or USUAL_MARGIN)
+    if not decided.reference > 0:
+        notes.append(
+            f"the reference itself has {decided.metric} {decided.reference:.4f} on these data: nothing can be lost, and "
+            "nothing is proven by that; give data of the task that the model was made for"
+        )
+        return None, notes
     made = Degradation(decided, margin is not None)
-    notes = []
     if decided.decision == "undecided" and margin is None:
         notes.append(
             f"{decided.metric} is {decided.reference:.4f} and {decided.candidate:.4f}; "
             f"{len(truth)} pictures are too few to say that less than {USUAL_MARGIN} is lost"
         )
     return made, notes
+
+
+def _counted(found: Sequence[Detections], data: DataSet, notes: list[str]) -> list[Detections]:
+    """Answers in the data's class numbers: by name, or as they are where the model names no classes."""
+    named = next((one.labels for one in found if one.labels), ())
+    said: list[str] = []
+    made = in_common(found, named, data.labels, said)
+    notes += [line for line in said if line not in notes]
+    return made

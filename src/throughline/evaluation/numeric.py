@@ -148,13 +148,13 @@ class NumericDifference:
         self._most = np.maximum(self._most, [float(error.max()), float(relative.max())])
         self._counts[0] += _binned(error)
         self._counts[1] += _binned(relative)
-        a, b = plain.ravel().astype(np.float64), other.ravel().astype(np.float64)
-        here = np.array(
-            [a @ b, a @ a, b @ b, float(error.sum(dtype=np.float64)), float(relative.sum(dtype=np.float64))]
-        )
+        # not by BLAS: its threads would fight for the processor with those of the models
+        products = [(plain * other).sum(dtype=np.float64), np.square(plain).sum(dtype=np.float64)]
+        products.append(np.square(other).sum(dtype=np.float64))
+        here = np.array([*products, error.sum(dtype=np.float64), relative.sum(dtype=np.float64)])
         self._sums += here
         self._compared += error.size
-        return float(np.sqrt(max(0.0, here[1] + here[2] - 2 * here[0]) / max(here[1], 1e-30)))
+        return float(np.sqrt(np.square(error).sum(dtype=np.float64) / max(here[1], 1e-30)))
 
     def done(self) -> OutputError:
         """What was gathered."""
@@ -168,7 +168,7 @@ class NumericDifference:
             float(self._most[1]),
             relative / count,
             min(float(self._most[1]), _quantile(self._counts[1], 0.99)),
-            float(product / np.sqrt(a * b)) if a and b else float(a == b),
+            float(product / (np.sqrt(a) * np.sqrt(b))) if a and b else float(a == b),
             self._outside / count,
             self._not_finite,
             self._compared,

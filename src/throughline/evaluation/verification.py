@@ -196,7 +196,7 @@ def _telling(checks: Sequence[Check], answers: Answers) -> Sequence[Mapping[str,
     """The inputs on which it shows where the graphs part; none where it lies in no graph."""
     failed = [check.name for check in checks if not check.passed]
     if any(name.startswith(("numeric", "float16", "matched", "task", "runs")) for name in failed):
-        return answers.feeds[:2]
+        return answers.feeds[:1]
     if any(name.startswith("batch") for name in failed):
         return answers.batch
     return answers.larger if any(name.startswith("open axes") for name in failed) else ()

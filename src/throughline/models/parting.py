@@ -24,7 +24,7 @@ _MAY_DIFFER: Final = {"float32": 1e-3, "float16": 1e-2, "bfloat16": 5e-2, "int8"
 """From which relative error on a tensor counts as different; rounding alone stays below."""
 _JUMP: Final = 3.0
 """And by so much it is further off than what went into its layer."""
-_STRETCH: Final = 256 * 2**20
+_STRETCH: Final = 64 * 2**20
 """So many bytes of tensors are looked at in one run."""
 
 
