@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import pickle
+import random
 import warnings
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,19 +17,22 @@ import numpy as np
 import pytest
 import skops.io
 import xgboost
+from sklearn.calibration import CalibratedClassifierCV
 from sklearn.datasets import make_classification
 from sklearn.ensemble import (
     GradientBoostingClassifier,
     HistGradientBoostingClassifier,
     RandomForestClassifier,
     RandomForestRegressor,
+    VotingClassifier,
 )
 from sklearn.linear_model import LinearRegression, LogisticRegression
+from sklearn.naive_bayes import GaussianNB
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.neural_network import MLPClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, StandardScaler
-from sklearn.svm import SVC
+from sklearn.svm import SVC, LinearSVC
 
 from throughline.bundled import DETECTOR
 from throughline.contracts.artifacts import Artifact
@@ -54,6 +61,11 @@ MODELS: dict[str, Callable[[], Any]] = {
     "neighbours": lambda: KNeighborsClassifier().fit(ROWS, NAMES),
     "perceptron": lambda: scaled(MLPClassifier((8,), max_iter=400, random_state=0)).fit(ROWS, NAMES),
     "vectors": lambda: scaled(SVC()).fit(ROWS, NAMES),
+    "vectors_of_two": lambda: LinearSVC().fit(ROWS, NUMBERS > 0),
+    "calibrated": lambda: CalibratedClassifierCV(LinearSVC()).fit(ROWS, NAMES),
+    "voting": lambda: VotingClassifier([("one", LogisticRegression()), ("two", GaussianNB())], voting="soft").fit(
+        ROWS, NAMES
+    ),
     "numbers_from_5": lambda: LogisticRegression().fit(ROWS, NUMBERS + 5),
     "two": lambda: LogisticRegression().fit(ROWS, NUMBERS > 0),
     "xgboost_in_a_pipeline": lambda: scaled(xgboost.XGBClassifier(n_estimators=4)).fit(ROWS, NUMBERS),
@@ -176,12 +188,56 @@ def test_a_pickle_is_not_opened(tmp_path: Path) -> None:
         TRANSFORMS.make("classical", read_artifact(DETECTOR), tmp_path / "model.onnx")
 
 
+@pytest.mark.parametrize("name", ["model.json", "model.ubj", "model.txt", "model.skops"])
+def test_whatever_is_done_to_a_file_only_our_errors_escape(name: str, tmp_path: Path) -> None:
+    path = tmp_path / name
+    if name.endswith("skops"):
+        skops.io.dump(MODELS["logistic"](), path)
+    elif name.endswith("txt"):
+        lightgbm.LGBMClassifier(n_estimators=1, verbose=-1).fit(ROWS, NUMBERS).booster_.save_model(path)
+    else:
+        xgboost.XGBClassifier(n_estimators=1).fit(ROWS, NUMBERS).save_model(path)
+    content = path.read_bytes()
+    for seed in range(80):
+        dice = random.Random(f"{name}{seed}")
+        changed = bytearray(content)
+        for _ in range(dice.randint(1, 5)):
+            at = dice.randrange(len(changed))
+            changed[at : at + dice.randrange(12)] = dice.randbytes(dice.randrange(12)) or b"}"
+        path.write_bytes(changed)
+        with contextlib.suppress(InputError, ModelRefused):
+            identify(path)
+    if name.endswith("skops"):  # its schema again, as its own file says it, with parts taken out
+        with zipfile.ZipFile(io.BytesIO(content)) as archive:
+            schema = archive.read("schema.json").decode()
+        for seed in range(40):
+            dice = random.Random(seed)
+            words = schema.split(", ")
+            del words[dice.randrange(len(words))]
+            with zipfile.ZipFile(path, "w") as archive:
+                archive.writestr("schema.json", ", ".join(words))
+            with contextlib.suppress(InputError, ModelRefused):
+                identify(path)
+
+
+def test_a_type_of_scikit_learn_that_no_estimator_is_made_of_is_not_built(tmp_path: Path) -> None:
+    path = tmp_path / "model.skops"
+    skops.io.dump(MODELS["logistic"](), path)
+    with zipfile.ZipFile(path) as archive:
+        entries = {entry: archive.read(entry) for entry in archive.namelist()}
+    schema = entries["schema.json"].replace(b'"StandardScaler"', b'"MockDataFrame"')
+    entries["schema.json"] = schema.replace(b'"sklearn.preprocessing._data"', b'"sklearn.utils._mocking"')
+    with zipfile.ZipFile(path, "w") as archive:
+        for entry, data in entries.items():
+            archive.writestr(entry, data)
+    with pytest.raises(ModelRefused, match=r"would build sklearn\.utils\._mocking\.MockDataFrame"):
+        open_model(path)
+
+
 @pytest.mark.parametrize("name", ["model.json", "model.txt", "model.skops"])
 def test_a_damaged_file_is_said_to_be_one(name: str, tmp_path: Path) -> None:
     path = tmp_path / name
     if name.endswith("skops"):
-        import zipfile
-
         with zipfile.ZipFile(path, "w") as archive:
             archive.writestr("schema.json", '{"__class__": 3}')
     else:

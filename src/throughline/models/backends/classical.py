@@ -21,8 +21,9 @@ class EstimatorRunner(Runner):
     def __init__(self, path: Path) -> None:
         from throughline.models.identify import identify
 
-        # whether it may be opened was decided before it came here
-        self._estimator = open_estimator(path, identify(path).format, trust=True)
+        about = identify(path)
+        # a program came here only because somebody vouches for it; anything else is held against the list
+        self._estimator = open_estimator(path, about.format, trust=about.risk.level == "program")
         self.inputs = (TensorSpec("X", "float32", ("batch", self._estimator.features)),)
         asked = self._estimator.answers(np.zeros((1, self._estimator.features), np.float32))
         self.outputs = tuple(

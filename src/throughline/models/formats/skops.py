@@ -15,7 +15,7 @@ from throughline.models.formats import Description, Glimpse, Risk
 from throughline.plugins import Plugin
 
 _SCHEMA: Final = "schema.json"
-_MAX_SCHEMA: Final = 256 << 20
+_MAX_SCHEMA: Final = 64 << 20
 _KNOWN: Final = ("sklearn.", "numpy.", "scipy.sparse.", "xgboost.", "lightgbm.")
 _PLAIN: Final = frozenset(
     f"builtins.{name}"
@@ -47,9 +47,10 @@ class Skops:
             schema = json.loads(file.archive.read(_SCHEMA, _MAX_SCHEMA))
             nodes = list(_nodes(schema))
             kind, version = _name(schema), str(schema["_skops_version"])[:40]
-        except (ValueError, RecursionError, KeyError, TypeError, AttributeError) as error:
+            asked = sorted({_name(node) for node in nodes} | {name for node in nodes for name in _called(node)})
+            final, steps = _final(schema), kind.rpartition(".")[2]
+        except (ValueError, RecursionError, LookupError, TypeError, AttributeError) as error:
             raise InputError(f"{file.path} is a damaged skops file: {str(error)[:80]}", "save it again") from None
-        asked = sorted({_name(node) for node in nodes} | {name for node in nodes for name in _called(node)})
         strange = tuple(name for name in asked if not name.startswith(_KNOWN) and name not in _PLAIN)
         calling = sorted({str(node["__loader__"])[:40] for node in nodes} - _BUILDING)
         if strange or calling:
@@ -57,7 +58,6 @@ class Skops:
             risk = Risk("program", f"opening it would import {what}", strange)
         else:
             risk = Risk("data", "numbers and the names of scikit-learn's own types: nothing else is built")
-        final, steps = _final(schema), _name(schema).rpartition(".")[2]
         return Description(
             path=file.path,
             format="skops",

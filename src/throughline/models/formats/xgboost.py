@@ -11,7 +11,10 @@ from throughline.contracts.errors import InputError
 from throughline.models.formats import Description, Glimpse, Risk
 from throughline.plugins import Plugin
 
-_MAX_TEXT: Final = 1 << 30
+_MAX_TEXT: Final = 256 << 20
+_TAIL: Final = 1 << 20
+"""The objective comes after the trees."""
+_PARTS: Final = ("objective", "learner_model_param")
 _JSON: Final = re.compile(rb'\s*\{\s*"(?:learner"\s*:\s*\{|version"\s*:\s*\[\d+,\s*\d+,\s*\d+\]\s*,\s*"learner")')
 _UBJ: Final = re.compile(rb"\{L\x00{7}\x07learner\{")
 _OBJECTIVE: Final = re.compile(
@@ -33,8 +36,10 @@ class XGBoost:
         """Read what it was trained for; of UBJSON, only the objective."""
         learner: dict[str, Any] = {}
         if file.head[:2] == b"{L":
-            content = file.path.read_bytes() if file.size <= _MAX_TEXT else b""
-            objective = match[1].decode() if (match := _OBJECTIVE.search(content)) else ""
+            with file.path.open("rb") as stream:
+                stream.seek(max(0, file.size - _TAIL))
+                match = _OBJECTIVE.search(stream.read())
+            objective = match[1].decode() if match else ""
         else:
             learner = _learner(file)
             objective = str(learner.get("objective", {}).get("name", ""))[:60]
@@ -74,9 +79,6 @@ def _learner(file: Glimpse) -> dict[str, Any]:
             f"{file.path} is a damaged XGBoost file: {str(error)[:80]}", "save it again with save_model"
         ) from None
     return found
-
-
-_PARTS: Final = ("objective", "learner_model_param")
 
 
 def _count(value: Any) -> int:

@@ -23,6 +23,7 @@ _TRAINED_PARTS: Final = frozenset({
     "sklearn._loss.link.LogitLink", "sklearn._loss.link.MultinomialLogit",
     "sklearn._loss.loss.HalfBinomialLoss", "sklearn._loss.loss.HalfMultinomialLoss",
     "sklearn._loss.loss.HalfSquaredError",
+    "sklearn.calibration._CalibratedClassifier", "sklearn.calibration._SigmoidCalibration",
     "sklearn.ensemble._hist_gradient_boosting.binning._BinMapper",
     "sklearn.ensemble._hist_gradient_boosting.predictor.TreePredictor",
     "sklearn.metrics._dist_metrics.EuclideanDistance64", "sklearn.metrics._dist_metrics.ManhattanDistance64",
@@ -31,6 +32,7 @@ _TRAINED_PARTS: Final = frozenset({
     "sklearn.neural_network._stochastic_optimizers.AdamOptimizer",
     "sklearn.neural_network._stochastic_optimizers.SGDOptimizer",
     "sklearn.tree._tree.Tree",
+    "sklearn.utils._bunch.Bunch",
     "xgboost.core.Booster", "xgboost.sklearn.XGBClassifier", "xgboost.sklearn.XGBRegressor",
 })  # fmt: skip
 
@@ -50,25 +52,24 @@ class Estimator:
     features: int
     classes: tuple[Any, ...]
 
+    @property
+    def says_shares(self) -> bool:
+        """Whether it says how likely each class is, and not only which one."""
+        return bool(self.classes) and (hasattr(self.model, "predict_proba") or not hasattr(self.model, "classes_"))
+
     def answers(self, rows: Array) -> dict[str, Array]:
-        """``label`` (the number of the class) and ``probabilities``; or ``values``."""
+        """``label`` (the number of the class) and ``probabilities``, where it says them; or ``values``."""
         if not self.classes:
             return {"values": np.asarray(self.model.predict(rows), np.float32).reshape(len(rows), -1)}
-        if hasattr(self.model, "predict_proba"):
-            likely = self.model.predict_proba(rows)
-        elif hasattr(self.model, "decision_function"):
-            likely = self.model.decision_function(rows)
-        else:
-            likely = self.model.predict(rows)
-        shares = np.asarray(likely, np.float32)
-        if shares.ndim == 1:
-            shares = np.stack((1 - shares if not hasattr(self.model, "classes_") else -shares, shares), 1)
-        if hasattr(self.model, "classes_"):
-            number = {name: index for index, name in enumerate(self.classes)}
-            label = np.array([number[name] for name in np.asarray(self.model.predict(rows)).tolist()], np.int64)
-        else:
-            label = shares.argmax(1)
-        return {"label": label, "probabilities": shares}
+        if not hasattr(self.model, "classes_"):  # LightGBM's booster predicts shares; of two classes, the second's
+            said = np.asarray(self.model.predict(rows), np.float32)
+            shares = np.stack((1 - said, said), 1) if said.ndim == 1 else said
+            return {"label": shares.argmax(1), "probabilities": shares}
+        number = {name: index for index, name in enumerate(self.classes)}
+        label = np.array([number[name] for name in np.asarray(self.model.predict(rows)).tolist()], np.int64)
+        if not self.says_shares:
+            return {"label": label}
+        return {"label": label, "probabilities": np.asarray(self.model.predict_proba(rows), np.float32)}
 
 
 def open_estimator(path: Path, format_: str, *, trust: bool = False) -> Estimator:

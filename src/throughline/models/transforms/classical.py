@@ -1,7 +1,8 @@
 """A classical estimator as an ONNX graph: rows of float32 numbers in, the number of the class and its shares out.
 
 Every library calls and shapes its results differently. Here they come out alike: ``label`` (int64, by the order of the
-labels) and ``probabilities`` for what tells classes apart, ``values`` for what estimates numbers.
+labels) and, where the estimator has them, ``probabilities`` for what tells classes apart; ``values`` for what
+estimates numbers.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from throughline.plugins import Plugin
 
 _OPSET: Final = 15
 _ML_OPSET: Final = 3
+_OUTPUTS: Final = ("label", "own_label", "probabilities", "values")
 
 
 def classical(source: Artifact, target: Path, *, trust: bool = False) -> Made:
@@ -79,7 +81,7 @@ def _with_skl2onnx(estimator: Estimator) -> Any:
     return convert_sklearn(
         estimator.model,
         initial_types=[("X", FloatTensorType([None, estimator.features]))],
-        options={id(estimator.model): {"zipmap": False}} if estimator.classes else None,
+        options={id(estimator.model): {"zipmap": False}} if estimator.says_shares else None,
         target_opset={"": _OPSET, "ai.onnx.ml": _ML_OPSET},
     )
 
@@ -131,13 +133,14 @@ def _alike(model: Any, estimator: Estimator) -> None:
     first = model.graph.output[0]
     if estimator.classes:
         versions["ai.onnx.ml"] = max(_ML_OPSET, versions.get("ai.onnx.ml", 0))
-        shares = model.graph.output[1]
-        _renamed(model, {first.name: "own_label", shares.name: "probabilities"})
+        names = {first.name: "own_label"}
+        outputs = [helper.make_tensor_value_info("label", TensorProto.INT64, ["batch"])]
+        if estimator.says_shares:
+            names[model.graph.output[1].name] = "probabilities"
+            sizes = ["batch", len(estimator.classes)]
+            outputs.append(helper.make_tensor_value_info("probabilities", TensorProto.FLOAT, sizes))
+        _renamed(model, names)
         model.graph.node.append(_numbered("own_label", estimator.classes))
-        outputs = [
-            helper.make_tensor_value_info("label", TensorProto.INT64, ["batch"]),
-            helper.make_tensor_value_info("probabilities", TensorProto.FLOAT, ["batch", len(estimator.classes)]),
-        ]
     else:
         sizes = first.type.tensor_type.shape.dim
         wide = sizes[1].dim_value if len(sizes) == 2 and sizes[1].dim_value else 1
@@ -146,6 +149,7 @@ def _alike(model: Any, estimator: Estimator) -> None:
     del model.graph.output[:], model.opset_import[:]
     graph.forget_shapes(model)
     model.graph.output.extend(outputs)
+    _without_loose_ends(model)
     model.opset_import.extend(helper.make_opsetid(domain, version) for domain, version in sorted(versions.items()))
     model.graph.input[0].type.tensor_type.shape.dim[0].dim_param = "batch"
     model.graph.name, model.graph.doc_string, model.doc_string = "estimator", "", ""
@@ -153,11 +157,24 @@ def _alike(model: Any, estimator: Estimator) -> None:
 
 def _renamed(model: Any, names: dict[str, str]) -> None:
     """Call tensors otherwise; one that is in the way of a new name is moved aside."""
-    moved = {**{new: f"own_{new}" for new in names.values() if new not in names}, **names}
+    moved = {**{new: f"inner_{new}" for new in _OUTPUTS if new not in names}, **names}
     for node in model.graph.node:
         for side in (node.input, node.output):
             for place, name in enumerate(side):
                 side[place] = moved.get(name, name)
+
+
+def _without_loose_ends(model: Any) -> None:
+    """Take out the nodes whose results nobody reads any more."""
+    wanted = {value.name for value in model.graph.output}
+    kept = []
+    for node in reversed(model.graph.node):
+        if wanted & set(node.output):
+            kept.append(node)
+            wanted.update(node.input)
+    del model.graph.node[:]
+    model.graph.node.extend(reversed(kept))
+    graph.drop_unused_weights(model)
 
 
 def _numbered(name: str, classes: tuple[Any, ...]) -> Any:
