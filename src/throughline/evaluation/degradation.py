@@ -62,8 +62,8 @@ def degradation(
     decided = compare_tallies(tallies[0], tallies[1], margin or USUAL_MARGIN)
     if not decided.reference > 0:
         notes.append(
-            f"the reference itself has {decided.metric} {decided.reference:.4f} on these data: nothing can be lost, and "
-            "nothing is proven by that; give data of the task that the model was made for"
+            f"the reference itself has {decided.metric} {decided.reference:.4f} on these data: nothing can be lost, "
+            "and nothing is proven by that; give data of the task that the model was made for"
         )
         return None, notes
     made = Degradation(decided, margin is not None)

@@ -213,6 +213,7 @@ def _of_openvino(path: Path) -> Precisions:
         raise ThroughlineError(f"{path}: OpenVINO cannot read it: {str(error).splitlines()[0][:200]}") from None
     where = list(ASKED_PRECISION)
     asked = model.get_rt_info(where).astype(str) if model.has_rt_info(where) else ""
+    _fill_open_axes(model)
     layers = []
     for node in model.get_ordered_ops():
         kind = node.get_type_name()
@@ -224,6 +225,15 @@ def _of_openvino(path: Path) -> Precisions:
             LayerPrecision(node.get_friendly_name(), kind, _openvino_dtype(node, asked), _openvino_work(kind, out, ins))
         )
     return Precisions(tuple(layers))
+
+
+def _fill_open_axes(model: Any) -> None:
+    """Give every input a size, so that what is inside has one; left open where the graph does not take it."""
+    import contextlib
+
+    sizes = {port: list(_sides(port)) for port in model.inputs if not port.get_partial_shape().rank.is_dynamic}
+    with contextlib.suppress(RuntimeError):
+        model.reshape(sizes)
 
 
 _OPENVINO: Final = {

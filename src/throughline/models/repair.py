@@ -22,6 +22,7 @@ from throughline.models.transforms import Feeds
 
 TRIES: Final = 24
 """So many models are made and proven at most."""
+_ENDLESS: Final = 1e30
 _PRECISIONS: Final = ("float16", "int8")
 
 
@@ -70,8 +71,9 @@ def ranked_by_damage(
     pairs = paired(one, look_inside(candidate))
     damage: list[tuple[float, tuple[str, ...]]] = []
     for found in layer_errors(reference, candidate, feeds):
-        added = float("inf") if np.isinf(found.error) and not np.isinf(found.before) else found.error - found.before
-        if np.isnan(added) or added <= 0:
+        if np.isinf(found.error):  # what takes an infinity in needs room for it as well, and comes after what makes it
+            added = _ENDLESS if np.isinf(found.before) else float("inf")
+        elif (added := found.error - found.before) <= 0:
             continue
         names = [found.layer]
         ahead = list(one.makers[found.tensor].takes)
