@@ -63,9 +63,9 @@ MODELS: dict[str, Callable[[], Any]] = {
     "vectors": lambda: scaled(SVC()).fit(ROWS, NAMES),
     "vectors_of_two": lambda: LinearSVC().fit(ROWS, NUMBERS > 0),
     "calibrated": lambda: CalibratedClassifierCV(LinearSVC()).fit(ROWS, NAMES),
-    "voting": lambda: VotingClassifier([("one", LogisticRegression()), ("two", GaussianNB())], voting="soft").fit(
-        ROWS, NAMES
-    ),
+    "voting": lambda: VotingClassifier(
+        [("one", LogisticRegression()), ("two", GaussianNB())], voting="soft", flatten_transform=False
+    ).fit(ROWS, NAMES),
     "numbers_from_5": lambda: LogisticRegression().fit(ROWS, NUMBERS + 5),
     "two": lambda: LogisticRegression().fit(ROWS, NUMBERS > 0),
     "xgboost_in_a_pipeline": lambda: scaled(xgboost.XGBClassifier(n_estimators=4)).fit(ROWS, NUMBERS),

@@ -13,6 +13,7 @@ from throughline.bundled import DETECTOR, WEIGHTS
 from throughline.contracts.artifacts import Array, Artifact
 from throughline.contracts.errors import InputError, ModelRefused
 from throughline.models.artifact import Given, read_artifact
+from throughline.models.chain import Link, follow
 from throughline.models.session import open_model
 from throughline.models.transforms import TRANSFORMS, Made
 from throughline.testing import networks
@@ -83,6 +84,14 @@ def test_names_that_a_network_gives_its_outputs_stay(tmp_path: Path) -> None:
     assert [spec.name for spec in read_artifact(tmp_path / "made.onnx").outputs] == ["features", "scores"]
     assert read_artifact(tmp_path / "made.onnx").passport.imgsz == made.changes["imgsz"] == (16, 24)
     assert "was read off its first layer" in made.notes[0]
+
+
+def test_a_chain_starts_from_weights_in_a_folder_that_is_not_there_yet(small: Artifact, tmp_path: Path) -> None:
+    links = [Link("to_onnx", {"class_": named(classifier)}), Link("simplify")]
+    made = follow(small, links, tmp_path / "a" / "b", "made")
+    assert [step.name for step in made.steps] == ["to_onnx", "simplify"]
+    assert made.artifact.labels == FACTS.labels
+    assert made.artifact.path == tmp_path / "a" / "b" / "made.onnx"
 
 
 def test_a_batch_that_the_code_fixes_is_said(tmp_path: Path) -> None:
