@@ -19,7 +19,7 @@ import numpy as np
 
 from throughline.contracts.artifacts import Array, Artifact
 from throughline.contracts.detections import Detections
-from throughline.contracts.errors import InputError, ThroughlineError
+from throughline.contracts.errors import InputError, ModelRefused, ThroughlineError
 from throughline.contracts.frames import Frame
 from throughline.contracts.samples import DataSet, Sample
 from throughline.evaluation.answers import answers, in_common
@@ -275,7 +275,7 @@ class Search:
             try:
                 self._forms[recipe.name] = self._made(recipe)
             except ThroughlineError as error:
-                self._refused[recipe.name] = f"it cannot be made: {error.problem}"
+                self._refused[recipe.name] = error.problem
         return self._forms.get(recipe.name)
 
     def _made(self, recipe: Recipe) -> Drafted:
@@ -291,8 +291,7 @@ class Search:
         )
         if not proof.verdict.passed:
             failed = [f"{check.name}: {check.observed}" for check in proof.verdict.checks if not check.passed]
-            self._refused[recipe.name] = f"its proof failed: {'; '.join(failed)}"
-            raise InputError(self._refused[recipe.name])
+            raise ModelRefused(f"its proof failed: {'; '.join(failed)}")
         return form
 
     def _space(self) -> Iterator[Setting]:
