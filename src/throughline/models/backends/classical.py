@@ -61,7 +61,7 @@ def _devices() -> tuple[str, ...]:
 PLUGIN = Plugin(
     make=_open,
     summary="scikit-learn, XGBoost and LightGBM estimators",
-    needs=("sklearn",),
+    needs=("skops",),
     extra="classical",
     facts={"formats": FORMATS, "devices": _devices},
 )

@@ -192,7 +192,7 @@ def _numbered(name: str, classes: tuple[Any, ...]) -> Any:
 PLUGIN = Plugin(
     make=classical,
     summary="scikit-learn, XGBoost and LightGBM estimators to ONNX",
-    needs=("sklearn", "skl2onnx", "onnxmltools"),
+    needs=("skops", "skl2onnx", "onnxmltools"),
     extra="classical",
     facts={"takes": FORMATS, "gives": "onnx"},
 )
