@@ -104,15 +104,15 @@ def settle(draft: Drafted, target: Path, parent: Artifact, evidence: Sequence[Ve
 
 
 def refuse_to_overwrite(target: Path, parent: Artifact) -> None:
-    """What is there already is replaced only where its passport says that it was made from a model."""
+    """What is there already is replaced only where its passport says that it was made from this model."""
     if target.resolve() == parent.path.resolve():
         raise InputError(f"{target}: would be written over the model it is made from", "give another --out")
     if not target.exists():
         return
     before = passports.read(target)
-    if before is None or not before.parent:
+    if before is None or before.parent != parent.sha256:
         raise InputError(
-            f"{target}: is there already, and no passport says that it was made from another model",
+            f"{target}: is there already, and no passport says that it was made from {parent.path.name} as it is now",
             "move it away, or give another --out",
         )
 
