@@ -28,6 +28,8 @@ bench: .venv/.dev
 	$(BIN)/python benchmarks/tracking.py
 	$(BIN)/python benchmarks/kill_anywhere.py --kills 60
 	$(BIN)/python benchmarks/mutants.py 2000
+	$(BIN)/python benchmarks/faults.py
+	$(BIN)/python benchmarks/faults.py --speed
 
 docs: .venv/.dev
 	$(BIN)/python docs/generate.py
