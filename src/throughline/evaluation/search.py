@@ -19,7 +19,7 @@ import numpy as np
 
 from throughline.contracts.artifacts import Array, Artifact
 from throughline.contracts.detections import Detections
-from throughline.contracts.errors import InputError, ModelRefused, ThroughlineError
+from throughline.contracts.errors import InputError, MissingExtra, ModelRefused, ThroughlineError
 from throughline.contracts.frames import Frame
 from throughline.contracts.samples import DataSet, Sample
 from throughline.evaluation.answers import answers, in_common
@@ -316,7 +316,10 @@ class Search:
         )
 
     def _study(self) -> Any:
-        import optuna
+        try:
+            import optuna
+        except ModuleNotFoundError:
+            raise MissingExtra("optuna", "the search", "optimize") from None
         from optuna.storages import JournalStorage
         from optuna.storages.journal import JournalFileBackend
 

@@ -24,8 +24,8 @@ from throughline.models.identify import identify
 from throughline.models.loading import require_trust
 from throughline.models.repair import links_for, ranked_by_damage, smallest_keep
 from throughline.models.session import open_model
-from throughline.models.transforms import Feeds
-from throughline.terminal import fields, human_bytes, only_warnings, styled
+from throughline.models.transforms import TRANSFORMS, Feeds
+from throughline.terminal import fields, human_bytes, note, only_warnings, styled
 from throughline.video.pictures import open_pictures
 from throughline.vision.canvas import read_size
 
@@ -188,6 +188,8 @@ def export(
         built_in = [Link("nms", {"conf": conf, "iou": iou})] if nms else []
         with _feeds(graph.artifact, calibration, decoder) as feeds:
             links = [*built_in, *_to_precision(to, half, int8, feeds, method)]
+            if not graph.steps and not links:  # nothing would be made, and the model itself is not to be moved
+                links = [Link("simplify")]
             runnable = follow(graph.artifact, links, folder / "form", name)
             verified = verify_models(source, runnable.artifact, steps=(*graph.steps, *runnable.steps), **limits)
             if repair and not verified.verdict.passed:
@@ -247,7 +249,7 @@ def _to_graph(
         own = {"class_": class_, "trust": trust, **({} if imgsz is None else {"imgsz": imgsz})}
         if to in ("torchscript", "pt2"):
             return [Link(to, own)]
-        return [Link("to_onnx", {**own, "dynamic": dynamic}), *([Link("axes", axes)] if axes else []), Link("simplify")]
+        return [Link("to_onnx", {**own, "dynamic": dynamic}), *([Link("axes", axes)] if axes else []), *_simplified()]
     if source.format in _CLASSICAL and to == "onnx":
         return [Link("classical", {"trust": trust})]
     if source.format != "onnx":
@@ -257,7 +259,15 @@ def _to_graph(
         )
     if to in ("torchscript", "pt2"):
         raise InputError(f"{source.path} is an ONNX graph: it cannot become {to}", "give the PyTorch checkpoint")
-    return [*([Link("axes", axes)] if axes else []), Link("simplify")]
+    return [*([Link("axes", axes)] if axes else []), *_simplified()]
+
+
+def _simplified() -> list[Link]:
+    """Runtimes simplify for themselves too: where the package for it lacks, that is said and nothing is lost."""
+    if (lacking := TRANSFORMS.get("simplify").missing()) is None:
+        return [Link("simplify")]
+    note(f"the graph is not simplified: {lacking} is not installed (pip install 'throughline[optimize]')")
+    return []
 
 
 def _to_precision(to: str, half: bool, int8: str | None, feeds: Feeds | None, method: str) -> list[Link]:
