@@ -106,6 +106,7 @@ def test_another_question_is_another_search(model: Path, streets: Path, tmp_path
         ({"latency_target": "fast"}, "is no time"),
         ({"accept": "anything"}, "nothing of that name"),
         ({"imgsz": "640,large"}, "holds what is no size"),
+        ({"variants": str(DETECTOR.with_suffix(".safetensors"))}, "is safetensors, read by"),
     ],
 )
 def test_wrong_usage_is_one_clear_error(

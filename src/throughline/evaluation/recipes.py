@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import final
+from typing import NamedTuple, final
 
+from throughline.contracts.artifacts import Artifact
 from throughline.hardware import detect
 from throughline.models.backends import devices, unusable
 from throughline.models.chain import Link
@@ -22,43 +23,60 @@ class Recipe:
         links: how it is made from the plain ONNX graph.
         backend: what runs it.
         precision: what is asked of it: "float32", "bfloat16", "float16", "int8".
+        source: the graph that it is made from.
     """
 
     name: str
     links: tuple[Link, ...]
     backend: str
     precision: str
+    source: Artifact
 
 
-def recipes(feeds: Feeds, device: str) -> Iterator[Recipe]:
-    """Those that can be made and run here, the plainest first; ``feeds`` calibrate INT8."""
+def recipes(source: Artifact, feeds: Feeds, device: str, called: str = "") -> Iterator[Recipe]:
+    """Those that can be made of a graph and run here, the plainest first.
+
+    Args:
+        source: the plain graph.
+        feeds: its inputs, which calibrate INT8.
+        device: where it is to run.
+        called: what tells this graph from the others that are searched.
+    """
     on_gpu = device != "cpu" and any(name.startswith("gpu") for name in devices("onnxruntime"))
-    yield Recipe("onnxruntime float32", (), "onnxruntime", "float32")
-    for made in (_openvino, _tensorrt, _onnxruntime):
-        yield from made(feeds, on_gpu)
+    able = [_Form("onnxruntime float32", (), "onnxruntime", "float32")]
+    able += [form for forms in (_openvino, _tensorrt, _onnxruntime) for form in forms(feeds, on_gpu)]
+    for name, links, backend, precision in able:
+        yield Recipe(f"{called} {name}".strip(), links, backend, precision, source)
 
 
-def _onnxruntime(feeds: Feeds, on_gpu: bool) -> Iterator[Recipe]:
+class _Form(NamedTuple):
+    name: str
+    links: tuple[Link, ...]
+    backend: str
+    precision: str
+
+
+def _onnxruntime(feeds: Feeds, on_gpu: bool) -> Iterator[_Form]:
     if on_gpu:
-        yield Recipe("onnxruntime float16", (Link("half", {"feeds": feeds}),), "onnxruntime", "float16")
-    yield Recipe("onnxruntime int8", (Link("int8", {"feeds": feeds}),), "onnxruntime", "int8")
+        yield _Form("onnxruntime float16", (Link("half", {"feeds": feeds}),), "onnxruntime", "float16")
+    yield _Form("onnxruntime int8", (Link("int8", {"feeds": feeds}),), "onnxruntime", "int8")
 
 
-def _openvino(feeds: Feeds, on_gpu: bool) -> Iterator[Recipe]:
+def _openvino(feeds: Feeds, on_gpu: bool) -> Iterator[_Form]:
     if on_gpu or unusable("openvino") is not None:
         return
-    yield Recipe("openvino float32", (Link("openvino"),), "openvino", "float32")
+    yield _Form("openvino float32", (Link("openvino"),), "openvino", "float32")
     if "bf16" in " ".join(detect().cpu.features):
-        yield Recipe("openvino bfloat16", (Link("openvino", {"bfloat16": True}),), "openvino", "bfloat16")
+        yield _Form("openvino bfloat16", (Link("openvino", {"bfloat16": True}),), "openvino", "bfloat16")
     if TRANSFORMS.get("openvino_int8").missing() is None:
-        yield Recipe("openvino int8", (Link("openvino_int8", {"feeds": feeds}),), "openvino", "int8")
+        yield _Form("openvino int8", (Link("openvino_int8", {"feeds": feeds}),), "openvino", "int8")
 
 
-def _tensorrt(feeds: Feeds, on_gpu: bool) -> Iterator[Recipe]:
+def _tensorrt(feeds: Feeds, on_gpu: bool) -> Iterator[_Form]:
     for name in ("tensorrt", "tensorrt_rtx"):
         if not on_gpu or unusable(name) is not None:
             continue
         half, int8 = Link("half", {"feeds": feeds}), Link("int8", {"feeds": feeds, "for_": "nvidia"})
-        yield Recipe(f"{name} float32", (Link(name),), name, "float32")
-        yield Recipe(f"{name} float16", (half, Link(name)), name, "float16")
-        yield Recipe(f"{name} int8", (int8, Link(name)), name, "int8")
+        yield _Form(f"{name} float32", (Link(name),), name, "float32")
+        yield _Form(f"{name} float16", (half, Link(name)), name, "float16")
+        yield _Form(f"{name} int8", (int8, Link(name)), name, "int8")

@@ -84,7 +84,7 @@ class Question:
             "model": self.plain.sha256,
             "data": self.data.sha256,
             "margin": self.margin,
-            "space": [[one.name for one in recipes], self.sizes, self.lanes, self.batches],
+            "space": [[[one.name, one.source.sha256] for one in recipes], self.sizes, self.lanes, self.batches],
             "device": [self.device, self.threads],
         }
 
@@ -279,7 +279,7 @@ class Search:
         return self._forms.get(recipe.name)
 
     def _made(self, recipe: Recipe) -> Drafted:
-        plain = self.question.plain
+        plain = recipe.source
         if not recipe.links:
             return Drafted(plain, (), ())
         folder = self._folder / "forms" / recipe.name.replace(" ", "-")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import re
 import time
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,7 +18,7 @@ from throughline.data.reading import open_data
 from throughline.evaluation.feeding import feeds_of
 from throughline.evaluation.front import Tried, answer, front, holds
 from throughline.evaluation.optimize_report import write_report
-from throughline.evaluation.recipes import recipes
+from throughline.evaluation.recipes import Recipe, recipes
 from throughline.evaluation.search import Question, Search
 from throughline.evaluation.verification import verify_models
 from throughline.hardware import cores
@@ -101,6 +102,7 @@ def optimize(
     calibrate: str | None = None,
     split: str | None = None,
     imgsz: str | None = None,
+    variants: str | None = None,
     device: str = "auto",
     threads: int = 0,
     iou: float = 0.7,
@@ -121,6 +123,7 @@ def optimize(
         calibrate: Pictures for INT8; the data's other part when not given.
         split: Which part of the data decides: train, val or test.
         imgsz: Longer input sides to try, with commas between; the model's own and smaller ones when not given.
+        variants: Other ONNX models for the same task, pruned or distilled say, with commas between: searched too.
         device: Where to run: auto, cpu, gpu or gpu:N.
         threads: CPU threads; 0 is every core.
         iou: Two boxes that overlap more are one object.
@@ -147,10 +150,14 @@ def optimize(
         if family is None:
             raise InputError(f"{source.path}: its outputs do not say how they are read", "give --decoder")
         sizes = _sizes(plain, imgsz)
-        with open_model(plain.path, backend="onnxruntime", device=device, trust=True) as session:
+        with ExitStack() as opened:
             asked = None if input_size(plain) else sizes[0]
-            feeds = feeds_of(plain, session, lambda: calibration, decoder=family, imgsz=asked)
-            able = list(recipes(feeds, session.device))
+            session = opened.enter_context(open_model(plain.path, backend="onnxruntime", device=device, trust=True))
+            able: list[Recipe] = []
+            for graph in (plain, *_variants(variants, plain, family)):
+                other = opened.enter_context(open_model(graph.path, backend="onnxruntime", device=session.device))
+                feeds = feeds_of(graph, other, lambda: calibration, decoder=family, imgsz=asked)
+                able += recipes(graph, feeds, session.device, "" if graph is plain else graph.path.stem)
             on_cpu = session.device == "cpu"
             question = Question(
                 plain, family, judged, judged.task, max_degradation, sizes,
@@ -227,9 +234,9 @@ def _settled(
     recipe, held = search.recipes[best.setting.recipe], best.held
     assert held is not None
     with drafting(folder / source.path.stem) as scratch:
-        draft = follow(search.question.plain, recipe.links or (Link("simplify"),), scratch, source.path.stem)
+        draft = follow(recipe.source, recipe.links or (Link("simplify"),), scratch, source.path.stem)
         proof = verify_models(
-            search.question.plain, draft.artifact, data=judged, asked=recipe.precision, trust=True, steps=draft.steps
+            recipe.source, draft.artifact, data=judged, asked=recipe.precision, trust=True, steps=draft.steps
         )
         name = (
             f"{held.metric}, non-inferior" if held.decision == "passed" else f"{held.metric}, point estimate accepted"
@@ -263,6 +270,20 @@ def _plain(source: Artifact, folder: Path, class_: str | None, trust: bool) -> A
             f"{source.path}: its ONNX form is not the same model\n{proof}", "throughline export --to onnx"
         )
     return draft.artifact
+
+
+def _variants(text: str | None, plain: Artifact, decoder: str) -> list[Artifact]:
+    """The other models, which must say their classes alike to be compared."""
+    told = []
+    for name in filter(None, (part.strip() for part in (text or "").split(","))):
+        other = read_artifact(Path(name))
+        if other.format != "onnx" or (other.passport.decoder or decoder) != decoder:
+            raise InputError(
+                f"--variants: {name} is {other.format}, read by {other.passport.decoder or 'nothing known'}",
+                f"give ONNX files that are read as {plain.path.name} is: by {decoder}",
+            )
+        told.append(other)
+    return told
 
 
 def _sizes(plain: Artifact, asked: str | None) -> tuple[int, ...]:
