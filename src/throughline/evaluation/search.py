@@ -166,6 +166,14 @@ class Search:
             renewed.append(_with_pace(one, speed))
         return renewed
 
+    def refuse(self, recipe: str) -> None:
+        """A form that failed its proof on every picture is no answer, at whatever size."""
+        lost = "its proof failed on all the pictures"
+        self.tried = [
+            dataclasses.replace(one, held=None, lost=lost) if one.setting.recipe == recipe else one
+            for one in self.tried
+        ]
+
     def close(self) -> None:
         """Close the model that everything was measured against."""
         self._plain.close()

@@ -169,8 +169,13 @@ def optimize(
             baseline = search.begin()
             try:
                 complete = search.go_on(until)
+                winner = None
                 best, tried = _decided(search, target, accept == POINT)
-                winner = None if best is None else _settled(source, best, search, folder, judged, calibration, accept)
+                while best is not None and winner is None:
+                    winner = _settled(source, best, search, folder, judged, calibration, accept)
+                    if winner is None:
+                        search.refuse(best.setting.recipe)
+                        best, tried = _decided(search, target, accept == POINT)
             finally:
                 search.close()
     shown = sorted(tried, key=lambda one: -one.ratio)
@@ -229,8 +234,8 @@ def _settled(
     judged: DataSet,
     calibration: DataSet,
     accept: str | None,
-) -> Path:
-    """Write the winner: its graph proven on every picture, and its accuracy on record."""
+) -> Path | None:
+    """Write the winner: its graph proven on every picture, and its accuracy on record. None where the proof fails."""
     recipe, held = search.recipes[best.setting.recipe], best.held
     assert held is not None
     with drafting(folder / source.path.stem) as scratch:
@@ -238,6 +243,8 @@ def _settled(
         proof = verify_models(
             recipe.source, draft.artifact, data=judged, asked=recipe.precision, trust=True, steps=draft.steps
         )
+        if not proof.verdict.passed:
+            return None
         name = (
             f"{held.metric}, non-inferior" if held.decision == "passed" else f"{held.metric}, point estimate accepted"
         )
