@@ -19,24 +19,22 @@ import numpy as np
 
 from throughline.contracts.artifacts import Array, Artifact
 from throughline.contracts.detections import Detections
-from throughline.contracts.errors import InputError, MissingExtra, ModelRefused, ThroughlineError
+from throughline.contracts.errors import InputError, MissingExtra, ThroughlineError
 from throughline.contracts.frames import Frame
 from throughline.contracts.samples import DataSet, Sample
 from throughline.evaluation.answers import answers, in_common
+from throughline.evaluation.forms import Forms
 from throughline.evaluation.front import Setting, Tried
 from throughline.evaluation.non_inferiority import NonInferiority, compare_tallies
 from throughline.evaluation.pace import Pace, Runs, pace
 from throughline.evaluation.recipes import Recipe
 from throughline.evaluation.tally import Tally, tally
-from throughline.evaluation.verification import verify_models
-from throughline.models.chain import Drafted, follow
+from throughline.models.chain import Drafted
 from throughline.models.session import Session, open_model
 from throughline.vision.detector import Detector, detector_for
 
 _PACED: Final = 8
-"""So many pictures, evenly spread, are what speed is measured on."""
-_PROVEN: Final = 8
-"""So many pictures prove a form before anything is measured of it."""
+"""So many pictures, evenly spread, prove a form before anything else, and are what speed is measured on."""
 _FEW: Final = 48
 """With more pictures than this, a quarter of them are asked first."""
 _QUICK, _FULL = 2, 7
@@ -97,12 +95,12 @@ class Search:
         self.question, self.recipes, self._folder, self._say = question, {one.name: one for one in recipes}, folder, say
         self.tried: list[Tried] = []
         self.notes: list[str] = []
-        self._forms: dict[str, Drafted] = {}
-        self._refused: dict[str, str] = {}
         self._accuracy: dict[tuple[str, int], tuple[float, NonInferiority]] = {}
         self._truth = [sample.truth for sample in question.data if sample.truth is not None]
         spread = np.linspace(0, len(question.data) - 1, min(_PACED, len(question.data))).astype(int)
         self._paced: list[Sample] = [question.data.samples[at] for at in sorted(set(spread.tolist()))]
+        few = dataclasses.replace(question.data, samples=self._paced)
+        self._forms = Forms(folder / "forms", few, say)
         self._same_search(recipes)
 
     def begin(self) -> Tried:
@@ -158,7 +156,7 @@ class Search:
         """The speeds of a few, measured once more and longer: what decides between them."""
         renewed = []
         for one in several:
-            form = self._form(self.recipes[one.setting.recipe])
+            form = self._forms.get(self.recipes[one.setting.recipe])
             if form is None:
                 continue
             with self._opened(form, one.setting) as session:
@@ -181,9 +179,9 @@ class Search:
     def _try(self, setting: Setting) -> Tried:
         recipe = self.recipes[setting.recipe]
         nothing = Tried(setting, 0.0, 0.0, 0.0, float("nan"), None, 0, 0.0)
-        form = self._form(recipe)
+        form = self._forms.get(recipe)
         if form is None:
-            return dataclasses.replace(nothing, lost=self._refused[recipe.name])
+            return dataclasses.replace(nothing, lost=self._forms.refused[recipe.name])
         size = sum(file.stat().st_size for file in _files(form))
         nothing = dataclasses.replace(nothing, size=size)
         try:
@@ -275,32 +273,6 @@ class Search:
             lanes=setting.lanes,
             trust=True,  # made here, a moment ago
         )
-
-    def _form(self, recipe: Recipe) -> Drafted | None:
-        """The recipe's file, made and proven the first time it is asked for."""
-        if recipe.name not in self._forms and recipe.name not in self._refused:
-            self._say(f"making {recipe.name}")
-            try:
-                self._forms[recipe.name] = self._made(recipe)
-            except ThroughlineError as error:
-                self._refused[recipe.name] = error.problem
-        return self._forms.get(recipe.name)
-
-    def _made(self, recipe: Recipe) -> Drafted:
-        plain = recipe.source
-        if not recipe.links:
-            return Drafted(plain, (), ())
-        folder = self._folder / "forms" / recipe.name.replace(" ", "-")
-        folder.mkdir(parents=True, exist_ok=True)
-        form = follow(plain, recipe.links, folder, plain.path.stem)
-        few = dataclasses.replace(self.question.data, samples=self._paced[:: max(1, len(self._paced) // _PROVEN)])
-        proof = verify_models(
-            plain, form.artifact, data=few, asked=recipe.precision, trust=True, steps=form.steps, part=False
-        )
-        if not proof.verdict.passed:
-            failed = [f"{check.name}: {check.observed}" for check in proof.verdict.checks if not check.passed]
-            raise ModelRefused(f"its proof failed: {'; '.join(failed)}")
-        return form
 
     def _space(self) -> Iterator[Setting]:
         question = self.question
