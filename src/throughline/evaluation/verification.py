@@ -7,6 +7,8 @@ metric. So the proof costs little more than the two passes that it cannot do wit
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from typing import Final, final
 
@@ -126,20 +128,24 @@ def verify_models(
     """
     if asked is not None and asked not in TOLERANCES:
         raise InputError(f"asked='{asked}': there is no such precision", nearest(asked, TOLERANCES))
-    before, after = precision_of_layers(reference), precision_of_layers(candidate)
-    precision = asked or main_precision(after)
-    tolerance = tolerance_of(precision, atol, rtol)
-    agreement = AGREEMENTS[precision]
-    checks: list[Check] = []
-    with (
-        open_model(reference.path, trust=trust, class_=class_) as one,
-        open_model(candidate.path, trust=trust) as other,
-    ):
+    with ExitStack() as stack:
+        # opened side by side: each is first looked at in a process of its own, and that is waiting
+        opening = stack.enter_context(ThreadPoolExecutor(2))
+        first = opening.submit(open_model, reference.path, trust=trust, class_=class_)
+        second = opening.submit(open_model, candidate.path, trust=trust)
+        for opened in (first, second):
+            stack.callback(_close, opened)
+        one, other = first.result(), second.result()
+        before, after = precision_of_layers(reference), precision_of_layers(candidate)
+        precision = asked or main_precision(after)
+        tolerance = tolerance_of(precision, atol, rtol)
+        agreement = AGREEMENTS[precision]
         answers = compare_answers(
             (reference, one), (candidate, other),
             data=data, arrays=arrays, tolerance=tolerance, agreement=agreement, decoder=decoder, steps=steps,
             conf=conf, iou=iou, halves="float16" in after.shares,
         )  # fmt: skip
+    checks: list[Check] = []
     relearned = sorted({step.name for step in recorded_steps(reference, candidate, steps)} & RELEARNING)
     for output in answers.outputs:
         checks += output.checks(tolerance)
@@ -167,6 +173,12 @@ def verify_models(
         reference, candidate, verdict, precision, answers.inputs, answers.outputs, answers.matched, metric,
         before, after, parting, answers.worst, notes, answers.seconds, answers.feeds,
     )  # fmt: skip
+
+
+def _close(opened: Future[Session]) -> None:
+    """Close a model that was opened; one that could not be is no matter here."""
+    if opened.exception() is None:
+        opened.result().close()
 
 
 def tolerance_of(precision: str, atol: float | None, rtol: float | None) -> Tolerance:
