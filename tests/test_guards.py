@@ -21,7 +21,8 @@ PUBLIC = {
     "Artifact", "Check", "Config", "Detection", "Detections", "Frame", "HybridTracker", "InputError", "MissingExtra",
     "ModelManager", "ModelRefused", "Passport", "PassportMismatch", "Predictor", "Session", "SettingsError",
     "SourceFailed", "TensorRTConverter", "TensorSpec", "ThroughlineError", "Unavailable", "Verdict", "VideoProcessor",
-    "demo", "doctor", "evaluate", "export", "inspect", "open_model", "optimize", "read_artifact", "run", "verify",
+    "bench", "demo", "doctor", "evaluate", "export", "inspect", "open_model", "optimize", "read_artifact", "run",
+    "verify",
 }  # fmt: skip
 
 

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from throughline.models.artifact import read_artifact
     from throughline.models.session import Session, open_model
     from throughline.settings import Config
+    from throughline.verbs.bench import bench
     from throughline.verbs.demo import demo
     from throughline.verbs.doctor import doctor
     from throughline.verbs.evaluate import evaluate
@@ -61,6 +62,7 @@ _HOMES = {
     "models.artifact": ("read_artifact",),
     "models.session": ("Session", "open_model"),
     "settings": ("Config",),
+    "verbs.bench": ("bench",),
     "verbs.demo": ("demo",),
     "verbs.doctor": ("doctor",),
     "verbs.evaluate": ("evaluate",),
@@ -78,7 +80,8 @@ __all__ = [
     "Artifact", "Check", "Config", "Detection", "Detections", "Frame", "HybridTracker", "InputError", "MissingExtra",
     "ModelManager", "ModelRefused", "Passport", "PassportMismatch", "Predictor", "Session", "SettingsError",
     "SourceFailed", "TensorRTConverter", "TensorSpec", "ThroughlineError", "Unavailable", "Verdict", "VideoProcessor",
-    "demo", "doctor", "evaluate", "export", "inspect", "open_model", "optimize", "read_artifact", "run", "verify",
+    "bench", "demo", "doctor", "evaluate", "export", "inspect", "open_model", "optimize", "read_artifact", "run",
+    "verify",
 ]  # fmt: skip
 
 

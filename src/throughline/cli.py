@@ -20,6 +20,7 @@ VERBS = {
     "export": "Another form of a model, proven to be the same model, or not written",
     "verify": "Whether a model file is the same model as another, and where it is not",
     "optimize": "The fastest way to run a model on this machine that keeps its accuracy",
+    "bench": "How fast models are here: alone, with everything around them, and over a whole video",
     "evaluate": "How good a model is on labelled data, how sure that is, for whom it is worse, what it gets wrong",
     "demo": "The whole job on a street whose truth is known, and how right it was",
 }

@@ -12,6 +12,7 @@ import os
 import platform
 import shutil
 import subprocess
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -56,6 +57,15 @@ class GpuMemory:
 
     used: int
     total: int
+
+
+@dataclass(frozen=True, slots=True)
+class GpuNow:
+    """What a GPU is doing, whoever makes it do that: the share of time at work, its clock, its memory in use."""
+
+    busy: float
+    clock_mhz: float
+    memory_mb: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +120,15 @@ def gpu_memory(index: int) -> GpuMemory:
         if row[0] == str(index):
             return GpuMemory(*(int(float(cell) * 2**20) for cell in row[1:]))
     raise Unavailable(f"there is no NVIDIA GPU {index} here that its driver reports on", "see: throughline doctor")
+
+
+def gpu_now(index: int) -> GpuNow | None:
+    """What the GPU of this number is doing, over the driver's last moments; None where its driver does not say."""
+    for row in _asked_of_the_driver("index", "utilization.gpu", "clocks.sm", "memory.used"):
+        with suppress(ValueError):  # "[N/A]"
+            if row[0] == str(index):
+                return GpuNow(float(row[1]) / 100, float(row[2]), float(row[3]))
+    return None
 
 
 def fingerprint() -> dict[str, str]:

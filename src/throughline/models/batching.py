@@ -63,17 +63,17 @@ def _used(session: Session, run: Callable[[int], object], sizes: list[int]) -> i
 
 def _most_held(session: Session, run: Callable[[], object]) -> int | None:
     """Bytes in use on the session's GPU after a run; or the most that this process held during it."""
-    measurable = session.device != "cpu" or _begin_peak()
+    measurable = session.device != "cpu" or begin_peak()
     run()
     if not measurable:
         return None
     if session.device == "cpu":
-        return _peak()
+        return peak()
     own = session.get_performance_stats().gpu_mb
     return int(own * 2**20) if own is not None else gpu_memory(int(session.device.removeprefix("gpu:"))).used
 
 
-def _begin_peak() -> bool:
+def begin_peak() -> bool:
     """Give what is free back to the system, and let this process's peak begin at what it holds now."""
     try:
         ctypes.CDLL(None).malloc_trim(0)
@@ -83,6 +83,7 @@ def _begin_peak() -> bool:
     return True
 
 
-def _peak() -> int:
+def peak() -> int:
+    """The most bytes this process has held since ``begin_peak``, or since it started."""
     lines = Path("/proc/self/status").read_text().splitlines()
     return 1024 * next(int(line.split()[1]) for line in lines if line.startswith("VmHWM:"))
