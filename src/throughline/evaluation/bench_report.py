@@ -64,13 +64,16 @@ def write_report(
     """Write the page, whole or not at all."""
     real = [one for one in compared if one.real]
     first = next(one for one in speeds if one.measured)
-    says = (
-        str(compared[-1]) if compared else f"{first.model}: {first.per_second:,.1f} a second, {INSIDE[first.level][0]}"
-    )
+    says = "; ".join(map(str, real or compared[-1:]))
+    says = says or f"{first.model}: {first.per_second:,.1f} a second, {INSIDE[first.level][0]}"
     verdict = "MEASURED" if not compared else "A DIFFERENCE" if real else "NO DIFFERENCE CAN BE TOLD"
     tiles = {
-        INSIDE[one.level][0]: f"{one.per_second:,.1f} /s" for one in speeds if one.model == first.model and one.measured
+        INSIDE[one.level][0]: f"{one.per_second:,.1f} /s"
+        for one in speeds
+        if one.model == first.model and one.per_second is not None
     }
+    if len({one.model for one in compared}) == 1:
+        tiles = {f"times as fast, {INSIDE[one.level][0]}": f"{one.ratio:.2f}" for one in compared}
     sections = [
         _level(level, [one for one in speeds if one.level == level], compared, turns.get(level, {})) for level in INSIDE
     ]

@@ -110,8 +110,8 @@ class Faster:
     def __str__(self) -> str:
         if self.low is None or self.high is None:
             return (
-                f"{self.model} against {self.other}: {self.ratio:.2f} x; "
-                f"{self.rounds} rounds are too few to tell: give --rounds {_FEWEST} or more"
+                f"{self.model} against {self.other}: {self.ratio:.2f} x, and too few rounds to tell "
+                f"({self.rounds}): give --rounds {_FEWEST} or more"
             )
         if self.real:
             return f"{self.model} is {self.ratio:.2f} x as fast as {self.other} ({self.low:.2f} to {self.high:.2f})"

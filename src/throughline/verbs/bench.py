@@ -125,8 +125,10 @@ def bench(
             raise InputError(f"--{flag} {value}: there would be nothing to measure", f"give {least} or more")
     ways = _ways(models, against, backend)
     artifacts = {name: artifact for name, (artifact, _) in ways.items()}
-    folder = out or Path("runs") / f"bench-{next(iter(artifacts.values())).path.stem}"
     _refuse_source(source, artifacts.values())
+    folder = Path(out or Path("runs") / f"bench-{next(iter(artifacts.values())).path.stem}")
+    with writing(folder):
+        folder.mkdir(parents=True, exist_ok=True)
     start = look_around()
     with tempfile.TemporaryDirectory(prefix="throughline-bench-") as scratch:
         shown, told = _shown(source, artifacts.values(), Path(scratch))
@@ -143,8 +145,6 @@ def bench(
     speeds = _speeds(series, lacking, list(ways), bool(start.gpus))
     compared = _compared(series, list(ways))
     notes = tuple(dict.fromkeys([*_doubts(start, speeds, series), *_said(series)]))
-    with writing(folder):
-        folder.mkdir(parents=True, exist_ok=True)
     about = _about(artifacts, series, told, rounds)
     turns = {
         level: {name: [one.turn for one in several.rounds] for name, several in by_name.items()}
@@ -223,7 +223,7 @@ def _measured(
             if name not in lacking[level]
         }
         if able:
-            note(f"measuring {title}: {', '.join(able)}, {rounds} rounds in turn")
+            note(f"measuring {title}: {', '.join(able)}, {rounds} {'round' if rounds == 1 else 'rounds in turn'}")
         series[level] = measure_in_turn(able, rounds, _SEED) if able else {}
     return series, lacking
 
