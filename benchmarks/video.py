@@ -1,12 +1,15 @@
 """A whole run against the loop that everyone writes, and against what the machine could do at best.
 
-    python benchmarks/video.py [--model MODEL] [--light MODEL] [--rounds 5] [--sizes 1080p,4K,8K] [--clips FOLDER]
+    python benchmarks/video.py [--model MODEL] [--best MODEL] [--light MODEL] [--rounds 5]
+                               [--sizes 1080p,4K,8K] [--clips FOLDER]
 
 Each figure is a process of its own over a clip that this program makes, and the rounds take
 turns, so that a busy moment of the machine hits all of them. Timed from the first frame to
 the last result; opening the model is not counted, for anyone.
 
 ours           ``throughline run``: decoded, looked at, results in JSONL, journal, accounting
+best           the same with another form of the model, as its passport says it is to be run: what
+               ``throughline optimize`` found, with --best
 plain          cv2.VideoCapture, letterbox, ONNX Runtime, NMS; same model, same threads, same input shape
 plain, square  the same with the square input that it usually has; ours takes a rectangle where it may
 decode         nothing but decoding
@@ -40,6 +43,7 @@ def main() -> None:
     parser.add_argument(
         "--model", type=Path, help="a detector that takes most of the time; the bundled one if not given"
     )
+    parser.add_argument("--best", type=Path, help="another form of the model, to run over the 1080p clip too")
     parser.add_argument("--light", type=Path, help="one that takes under 3 ms; made here if not given")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--sizes", default="1080p,4K,8K")
@@ -63,18 +67,23 @@ def main() -> None:
             clip = _clip(clips, size)
             name, network = ("inference-bound", model) if size == "1080p" else ("decode-bound", light)
             print(f"\n{size}, {name}: {network.name}")
-            _table(_measured(clip, network, asked.rounds, square=size == "1080p"))
+            square = size == "1080p"
+            _table(_measured(clip, network, asked.rounds, square=square, best=asked.best if square else None))
 
 
-def _measured(clip: Path, model: Path, rounds: int, *, square: bool) -> dict[str, list[dict[str, float]]]:
+def _measured(
+    clip: Path, model: Path, rounds: int, *, square: bool, best: Path | None
+) -> dict[str, list[dict[str, float]]]:
     """Every kind, round after round, in turn."""
     wide, whole = "640x384", "640x640"
-    kinds = {"ours": wide, "plain": wide, "decode": wide, "inference": wide}
+    turns = [(kind, wide, model) for kind in ("ours", "plain", "decode", "inference")]
+    turns += [("plain", whole, model)] if square else []
+    turns += [("best", wide, best)] if best is not None else []
     told: dict[str, list[dict[str, float]]] = {}
     for _ in range(rounds):
-        for kind, imgsz in (*kinds.items(), *([("plain", whole)] if square else [])):
+        for kind, imgsz, network in turns:
             label = kind if imgsz == wide else f"{kind}, square"
-            command = [sys.executable, __file__, "--child", kind, str(clip), str(model), imgsz]
+            command = [sys.executable, __file__, "--child", kind, str(clip), str(network), imgsz]
             ran = subprocess.run(command, capture_output=True, text=True, check=False)
             if ran.returncode:
                 raise SystemExit(ran.stderr)
@@ -100,9 +109,10 @@ def _table(told: dict[str, list[dict[str, float]]]) -> None:
         each = sorted(a[of] / a["frames"] / (b[of] / b["frames"]) for a, b in pairs)
         return f"{statistics.median(each):.2f} ({each[0]:.2f} to {each[-1]:.2f})"
 
-    print(f"frame rate, ours over plain: {ratios('plain', 'ours', 'wall')}")
-    if "plain, square" in told:
-        print(f"frame rate, ours over plain in a square: {ratios('plain, square', 'ours', 'wall')}")
+    for label in ("ours", *(["best"] if "best" in told else [])):
+        print(f"frame rate, {label} over plain: {ratios('plain', label, 'wall')}")
+        if "plain, square" in told:
+            print(f"frame rate, {label} over plain in a square: {ratios('plain, square', label, 'wall')}")
     limits = [
         (a["cpu"] + b["cpu"] * a["frames"] / b["frames"])
         for a, b in zip(told["decode"], told["inference"], strict=True)
@@ -121,14 +131,33 @@ def _timed(work: Callable[[], int]) -> dict[str, float]:
 
 
 def _ours(clip: Path, model: Path, _: tuple[int, int]) -> dict[str, float]:
+    return _run(clip, model, (384, 640), {"decoder": "yolo", "imgsz": 640})
+
+
+def _best(clip: Path, model: Path, _: tuple[int, int]) -> dict[str, float]:
+    """The input size and the decoder are what its passport says; ``run`` takes them from there."""
+    from throughline.models.artifact import read_artifact
+    from throughline.vision.canvas import canvas_for
+    from throughline.vision.detector import USUAL_SIZE, USUAL_STRIDE, input_size
+
+    artifact = read_artifact(model)
+    passport = artifact.passport
+    longer, stride = max(passport.imgsz or (USUAL_SIZE,)), passport.stride or USUAL_STRIDE
+    width, height, _frames = SIZES["1080p"]
+    canvas = input_size(artifact) or canvas_for((height, width), longer, stride, dynamic=True)
+    return _run(clip, model, canvas, {} if passport.decoder else {"decoder": "yolo"})
+
+
+def _run(clip: Path, model: Path, canvas: tuple[int, int], said: dict[str, Any]) -> dict[str, float]:
     from throughline.video.carry_out import made_ready
     from throughline.video.halt import Halt
     from throughline.video.planning import planned
 
-    options = {"save": "jsonl", "tracker": "none", "decoder": "yolo", "imgsz": 640}
+    options = {"save": "jsonl", "tracker": "none", **said}
     with tempfile.TemporaryDirectory() as folder, made_ready(planned("", [str(clip)], [model], options)) as ready:
         for session in ready.sessions:
-            session.warm_up(1, {"images": np.zeros((1, 3, 384, 640), np.float32)})
+            pictures = session.inputs[0]
+            session.warm_up(1, {pictures.name: np.zeros((1, 3, *canvas), pictures.dtype)})
 
         def work() -> int:
             [outcome] = ready.carry_out(Path(folder), Halt(), None, None)
@@ -203,7 +232,7 @@ def _inference(clip: Path, model: Path, size: tuple[int, int]) -> dict[str, floa
 
 
 KINDS: dict[str, Callable[[Path, Path, tuple[int, int]], dict[str, float]]] = {
-    "ours": _ours, "plain": _plain, "decode": _decode, "inference": _inference
+    "ours": _ours, "best": _best, "plain": _plain, "decode": _decode, "inference": _inference
 }  # fmt: skip
 
 
