@@ -92,6 +92,17 @@ def test_a_model_that_takes_no_pictures_is_measured_alone_and_it_says_so(tmp_pat
     assert "6 rows of rows.npz" in given.report.read_text()
 
 
+def test_an_estimator_whose_file_does_not_say_what_it_takes_is_asked_by_its_runtime() -> None:
+    import xgboost
+
+    rows = np.random.default_rng(0).normal(size=(50, 8))
+    xgboost.XGBClassifier(n_estimators=3).fit(rows, (rows[:, 0] > 0).astype(int)).save_model("trees.ubj")
+    told = bench(Path("trees.ubj"), device="cpu", rounds=1)
+    assert [one.measured for one in told.speeds] == [True, False, False]
+    assert "X float32[1, 8]" in told.report.read_text()
+    assert "its file does not say that it takes pictures" in str(told)
+
+
 def test_a_model_whose_outputs_nobody_can_read_is_measured_alone(blob_model: Path, clip: Path) -> None:
     model = onnx.load(blob_model)
     del model.metadata_props[:]

@@ -64,7 +64,7 @@ def write_report(
     """Write the page, whole or not at all."""
     real = [one for one in compared if one.real]
     first = next(one for one in speeds if one.measured)
-    says = "; ".join(map(str, real or compared[-1:]))
+    says = "; ".join(f"{INSIDE[one.level][0]}: {one}" for one in real or compared[-1:])
     says = says or f"{first.model}: {first.per_second:,.1f} a second, {INSIDE[first.level][0]}"
     verdict = "MEASURED" if not compared else "A DIFFERENCE" if real else "NO DIFFERENCE CAN BE TOLD"
     tiles = {

@@ -232,7 +232,7 @@ def _lacks(level: str, setup: Setup, artifact: Artifact) -> str:
     if level == "engine":
         return ""
     if not takes_pictures(artifact):
-        return "it takes no pictures"
+        return "it takes no pictures" if artifact.inputs else "its file does not say that it takes pictures"
     return "" if setup.decoder else "its outputs do not say how they are read; give --decoder"
 
 
@@ -301,7 +301,7 @@ def _doubts(start: Surroundings, speeds: Sequence[Speed], series: Mapping[str, M
             )
     walls = [each.turn.wall for one in series["run"].values() for each in one.rounds]
     if walls and min(walls) < _SHORT:
-        doubts.append(f"a whole run lasted {min(walls):.1f} s: give a longer --source")
+        doubts.append(f"a whole run lasted {min(walls):.2f} s: give a longer --source")
     return doubts
 
 

@@ -217,6 +217,9 @@ def _inputs(
     artifact: Artifact, session: Session, setup: Setup, batch: int
 ) -> tuple[Sequence[Mapping[str, Array]], str]:
     """Inputs that are ready for the model: arrays that were given, else real frames, else seeded ones."""
+    if not artifact.inputs:  # what its file does not say, its runtime may know
+        passport = dataclasses.replace(artifact.passport, inputs=session.inputs)
+        artifact = dataclasses.replace(artifact, passport=passport)
     if setup.source is None or not takes_pictures(artifact):
         return _arrays(artifact, setup.source, batch)
     groups, fed = _groups(setup, batch)
