@@ -53,3 +53,15 @@ def test_a_gpus_memory_is_read_from_the_drivers_own_program(tmp_path: Path, monk
     assert hardware.gpu_memory(1) == hardware.GpuMemory(3 * 2**20, 143771 * 2**20)
     with pytest.raises(Unavailable, match="no NVIDIA GPU 2"):
         hardware.gpu_memory(2)
+
+
+def test_what_a_gpu_is_doing_is_read_from_the_drivers_own_program(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    driver = tmp_path / "nvidia-smi"
+    driver.write_text("#!/bin/sh\necho '0, [N/A], 1980, 1024'\necho '1, 87, 1755, 2048'\n")
+    driver.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    assert hardware.gpu_now(1) == hardware.GpuNow(0.87, 1755.0, 2048.0)
+    assert hardware.gpu_now(0) is None  # under MIG the driver does not say
+    assert hardware.gpu_now(2) is None
