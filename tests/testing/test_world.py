@@ -29,7 +29,7 @@ GOLDEN = {
     "large and bright": (World(2, 1000, 600, fps=25, look=Look(light=1.4)), 9, "2219801d87a7c53b29c1aa4b"),
 }
 PLAIN_PROCESSOR = {
-    "NPY_DISABLE_CPU_FEATURES": "X86_V3 X86_V4",
+    "NPY_DISABLE_CPU_FEATURES": " ".join(np.show_config("dicts")["SIMD Extensions"].get("found", [])),
     "OPENCV_CPU_DISABLE": "SSE4.1,SSE4.2,AVX,FP16,AVX2,AVX512-SKX",
 }
 

@@ -72,7 +72,7 @@ def test_what_fails_its_proof_is_not_kept(model: Path, streets: Path, capsys: py
     assert main(["export", str(model), "--to", "onnx", *asked, "--json"]) == 5
     told = json.loads(capsys.readouterr().out)
     assert told["path"] is None
-    assert not told["verdict"]["checks"] == []
+    assert told["verdict"]["checks"] != []
     assert files(model.parent) == before
 
 

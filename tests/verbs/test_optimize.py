@@ -31,7 +31,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def streets(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_yolo(World(seed=21), tmp_path_factory.mktemp("data") / "streets", train=8, val=12)
+    return write_yolo(World(seed=21), tmp_path_factory.mktemp("data") / "streets", train=8, val=8)
 
 
 @pytest.fixture(autouse=True)
@@ -42,7 +42,7 @@ def _short_measurements(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def search(model: Path, streets: Path, folder: Path, **options: str) -> OptimizeReport:
-    return optimize(model, data=str(streets), out=folder, **{"budget": "1s", "max_degradation": "30%", **options})
+    return optimize(model, data=str(streets), out=folder, **{"budget": "1s", "max_degradation": "30%", "imgsz": "320", **options})
 
 
 def test_it_takes_what_it_measured_to_be_fastest_and_goes_on_where_it_was(
@@ -75,9 +75,12 @@ def test_it_takes_what_it_measured_to_be_fastest_and_goes_on_where_it_was(
 
 def test_killed_it_goes_on_with_what_it_knew(model: Path, streets: Path, tmp_path: Path) -> None:
     folder = tmp_path / "search"
-    command = [sys.executable, "-m", "throughline.cli", "optimize", str(model), "--data", str(streets)]
-    command += ["--out", str(folder), "--budget", "5m", "--max-degradation", "30%"]
-    child = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env={**os.environ})
+    asked = ["optimize", str(model), "--data", str(streets), "--out", str(folder), "--imgsz", "320"]
+    program = (
+        "from throughline.cli import main; from throughline.evaluation import pace, search\n"
+        f"pace._STRETCH, search._FULL = 0.02, 2\nmain({[*asked, '--max-degradation', '30%']})"
+    )
+    child = subprocess.Popen([sys.executable, "-c", program], stderr=subprocess.PIPE, text=True, env={**os.environ})
     assert child.stderr is not None
     with child:
         for line in child.stderr:
