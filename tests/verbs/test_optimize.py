@@ -42,7 +42,9 @@ def _short_measurements(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def search(model: Path, streets: Path, folder: Path, **options: str) -> OptimizeReport:
-    return optimize(model, data=str(streets), out=folder, **{"budget": "1s", "max_degradation": "30%", "imgsz": "320", **options})
+    return optimize(
+        model, data=str(streets), out=folder, **{"budget": "1s", "max_degradation": "30%", "imgsz": "320", **options}
+    )
 
 
 def test_it_takes_what_it_measured_to_be_fastest_and_goes_on_where_it_was(
