@@ -30,6 +30,8 @@ bench: .venv/.dev
 	$(BIN)/python benchmarks/mutants.py 2000
 	$(BIN)/python benchmarks/faults.py
 	$(BIN)/python benchmarks/faults.py --speed
+	$(BIN)/python benchmarks/bootstrap.py
+	$(BIN)/python benchmarks/optimize.py
 
 docs: .venv/.dev
 	$(BIN)/python docs/generate.py
