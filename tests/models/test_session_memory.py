@@ -43,14 +43,14 @@ report = {
     "fitting": session.fitting_batch,
     "sizes": sizes,
     "apart": float(np.abs(together - alone).max()),
-    "again": bool(np.array_equal(together, again)),
+    "again": float(np.abs(together - again).max()),
     "rows_differ": len({row.tobytes() for row in alone}) == 64,
 }
 try:
     session.predict({"images": huge})
 except Unavailable as error:
     report["one_row"] = error.problem
-report["afterwards"] = bool(np.array_equal(session.predict({"images": images})["scores"], together))
+report["afterwards"] = float(np.abs(session.predict({"images": images})["scores"] - together).max())
 print(json.dumps(report))
 """
 
@@ -139,9 +139,9 @@ def test_a_full_memory_halves_the_batch_and_the_answers_stay(tmp_path: Path, kin
     assert sum(int(size) * count for size, count in report["sizes"].items()) == 64
     assert max(map(int, report["sizes"])) < 64
     assert report["apart"] < 1e-5
-    assert report["again"]
+    assert report["again"] < 1e-5, "how it is split may change with what memory there is, and with it the last digit"
     assert report["one_row"].startswith("memory is full: a batch of 1 does not fit (")
-    assert report["afterwards"]
+    assert report["afterwards"] < 1e-5
 
 
 _HELD = """
