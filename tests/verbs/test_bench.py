@@ -15,8 +15,10 @@ sys.path.append(str(Path(__file__).parents[1] / "faults"))
 
 import architectures
 
+from throughline.bundled import DETECTOR
 from throughline.cli import main
 from throughline.contracts.errors import InputError
+from throughline.hardware import cores
 from throughline.verbs.bench import BenchReport, bench
 
 LEVELS = ["engine", "frames", "run"]
@@ -25,6 +27,11 @@ LEVELS = ["engine", "frames", "run"]
 @pytest.fixture(autouse=True)
 def _here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
+
+
+@pytest.fixture(autouse=True)
+def _short_turns(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("throughline.verbs.bench.STRETCH", 0.05)
 
 
 @pytest.fixture
@@ -85,7 +92,7 @@ def test_a_model_that_takes_no_pictures_is_measured_alone_and_it_says_so(tmp_pat
     told = bench(model, device="cpu", rounds=1)
     assert [one.measured for one in told.speeds] == [True, False, False]
     assert told.source == "seeded inputs: nobody gave real ones"
-    assert "not measured: all of it of recurrent.onnx: it takes no pictures" in str(told)
+    assert "not measured: recurrent.onnx: it takes no pictures" in str(told)
     np.savez("rows.npz", series=np.random.default_rng(0).normal(0, 1, (6, 12, 8)).astype(np.float32))
     given = bench(model, source="rows.npz", device="cpu", rounds=1, batch=4)
     assert given.speeds[0].batch == 4
@@ -137,13 +144,31 @@ def test_what_cannot_be_measured_is_refused_before_anything_is(blob_model: Path,
         bench(architectures.recurrent(tmp_path).path, source=str(clip))
     with pytest.raises(InputError, match="names nothing"):
         bench(blob_model, backend=",")
+    with pytest.raises(InputError, match="there is no backend 'nonsense'"):
+        bench(blob_model, backend="onnxruntime,nonsense")
+    with pytest.raises(InputError, match="there is no decoder 'nonsense'"):
+        bench(blob_model, decoder="nonsense")
     assert not Path("runs").exists()
 
 
 def test_a_source_without_a_frame_is_an_error(blob_model: Path) -> None:
     Path("broken.mp4").write_bytes(b"\0" * 4096)
     assert main(["bench", str(blob_model), "--source", "broken.mp4"]) in (2, 4)
-    assert not list(Path("runs").rglob("report.html"))
+    assert not list(Path("runs").iterdir())
+
+
+def test_weights_without_their_network_are_refused_with_what_to_measure_instead() -> None:
+    with pytest.raises(InputError, match="weights and not the network") as raised:
+        bench(DETECTOR.with_suffix(".safetensors"), device="cpu", rounds=1)
+    assert "throughline export" in raised.value.fix
+    assert "--class" in raised.value.fix
+
+
+def test_more_threads_than_cores_are_doubted_and_one_round_claims_no_spread(blob_model: Path, clip: Path) -> None:
+    told = bench(blob_model, source=str(clip), device="cpu", rounds=1, threads=cores() + 1)
+    assert any("stand in each other's way" in one for one in told.notes)
+    assert {one.spread for one in told.speeds} == {None}
+    assert "rounds differ" not in str(told)
 
 
 def _levels(told: BenchReport) -> list[str]:

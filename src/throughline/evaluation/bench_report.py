@@ -48,7 +48,10 @@ def not_measured(speeds: Sequence[Speed]) -> list[str]:
     for one in speeds:
         for what, why in one.lacking.items():
             lines.setdefault((what, why), []).append(one.model)
-    return [f"not measured: {what} of {', '.join(models)}: {why}" for (what, why), models in lines.items()]
+    return [
+        f"not measured: {f'{what} of ' if what else ''}{', '.join(models)}: {why}"
+        for (what, why), models in lines.items()
+    ]
 
 
 def write_report(
@@ -73,7 +76,7 @@ def write_report(
         if one.model == first.model and one.per_second is not None
     }
     if len({one.model for one in compared}) == 1:
-        tiles = {f"times as fast, {INSIDE[one.level][0]}": f"{one.ratio:.2f}" for one in compared}
+        tiles = {f"times as fast, {INSIDE[one.level][0]}": _sure(one) for one in compared}
     sections = [
         _level(level, [one for one in speeds if one.level == level], compared, turns.get(level, {})) for level in INSIDE
     ]
@@ -89,6 +92,12 @@ def write_report(
         "Every sample is in samples.json beside this page.",
     )  # fmt: skip
     return page.write(path)
+
+
+def _sure(one: Faster) -> str:
+    """A ratio and how sure it is, for no number of this size may stand alone."""
+    known = f"{one.low:.2f} to {one.high:.2f}" if one.low is not None else "too few rounds"
+    return f"{one.ratio:.2f} ({known})"
 
 
 def machine(start: Surroundings, clocks: str) -> dict[str, str]:

@@ -57,8 +57,8 @@ class Speed:
         gpu_mb: GPU memory: what the model holds, or else what is in use on the whole GPU.
         gpu_busy: the share of time in which the GPU was at work.
         gpu_mhz: the GPU's clock.
-        spread: how far the rounds differ: the largest less the smallest, as a share of the middle.
-        lacking: what was not measured, and why.
+        spread: how far the rounds differ: the largest less the smallest, as a share of the middle; None of one round.
+        lacking: what was not measured, and why; of what was not measured at all, the only name is empty.
     """
 
     model: str
@@ -151,14 +151,14 @@ def speed(model: str, level: str, ran_on: str, batch: int, turns: Sequence[Turn]
         cpu_ms=1000 * sum(turn.cpu for turn in turns) / samples,
         peak_mb=max(turn.peak_mb for turn in turns),
         gpu_mb=max(held, default=None),
-        spread=(max(each) - min(each)) / statistics.median(each),
+        spread=(max(each) - min(each)) / statistics.median(each) if len(each) > 1 else None,
         lacking=lacking,
     )  # fmt: skip
 
 
 def unmeasured(model: str, level: str, why: str) -> Speed:
     """A level that says nothing of this model, and why."""
-    return Speed(model, level, lacking={"all of it": why})
+    return Speed(model, level, lacking={"": why})
 
 
 def faster(model: str, other: str, level: str, ours: Sequence[Turn], theirs: Sequence[Turn], seed: int = 0) -> Faster:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import dataclasses
 import json
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import mean
@@ -17,13 +18,16 @@ from throughline.evaluation.bench_report import figures, machine, not_measured, 
 from throughline.evaluation.speeds import INSIDE, NOISY, Faster, Speed, faster, speed, unmeasured
 from throughline.files import whole_file, writing
 from throughline.models.artifact import read_artifact
+from throughline.models.backends import unusable
 from throughline.models.choose import choose
+from throughline.models.measuring import STRETCH
 from throughline.models.surroundings import Surroundings, clock_mhz, look_around
 from throughline.terminal import fields, note, styled, table
 from throughline.testing.world import World, write_video
 from throughline.video.measuring import Series, measure_in_turn, names_apart
 from throughline.video.measuring_worker import Setup, takes_pictures
 from throughline.video.sources import kind_of
+from throughline.vision.decoders import DECODERS
 
 _SEED: Final = 0
 _STREET: Final = World(seed=7, width=1280, height=768)
@@ -72,10 +76,13 @@ class BenchReport:
         return "\n".join([*parts, fields(self._said())])
 
     def _said(self) -> list[tuple[str, str]]:
-        ran_on = dict.fromkeys(f"{one.model}: {one.ran_on}, batch {one.batch}" for one in self.speeds if one.ran_on)
+        ran_on: dict[str, list[str]] = {}
+        for one in self.speeds:
+            if one.ran_on:
+                ran_on.setdefault(f"{one.model}: {one.ran_on}, batch {one.batch}", []).append(INSIDE[one.level][0])
         return [
             ("source", self.source),
-            ("ran on", "\n".join(sorted(ran_on))),
+            ("ran on", "\n".join(f"{how} ({', '.join(levels)})" for how, levels in sorted(ran_on.items()))),
             ("rounds", f"{self.rounds}, in an order drawn from seed {_SEED}"),
             *machine(self.surroundings, self.clocks).items(),
             ("report", str(self.report)),
@@ -123,19 +130,19 @@ def bench(
     ):
         if value is not None and value < least:
             raise InputError(f"--{flag} {value}: there would be nothing to measure", f"give {least} or more")
+    if decoder is not None:
+        DECODERS.get(decoder)  # says which there are
     ways = _ways(models, against, backend)
     artifacts = {name: artifact for name, (artifact, _) in ways.items()}
     _refuse_source(source, artifacts.values())
     folder = Path(out or Path("runs") / f"bench-{next(iter(artifacts.values())).path.stem}")
-    with writing(folder):
-        folder.mkdir(parents=True, exist_ok=True)
     start = look_around()
-    with tempfile.TemporaryDirectory(prefix="throughline-bench-") as scratch:
+    with _kept_only_with_a_report(folder), tempfile.TemporaryDirectory(prefix="throughline-bench-") as scratch:
         shown, told = _shown(source, artifacts.values(), Path(scratch))
         setups = {
             name: Setup(
                 "engine", str(artifact.path), runtime, device, threads, batch, imgsz,
-                decoder or artifact.passport.decoder, shown if takes_pictures(artifact) else source, trust, "",
+                decoder or artifact.passport.decoder, shown if takes_pictures(artifact) else source, trust, "", STRETCH,
             )
             for name, (artifact, runtime) in ways.items()
         }  # fmt: skip
@@ -144,7 +151,7 @@ def bench(
     clocks = f"{before:,.0f} MHz before, {after:,.0f} MHz after" if before and after else "cannot be read here"
     speeds = _speeds(series, lacking, list(ways), bool(start.gpus))
     compared = _compared(series, list(ways))
-    notes = tuple(dict.fromkeys([*_doubts(start, speeds, series), *_said(series)]))
+    notes = tuple(dict.fromkeys([*_doubts(start, threads, speeds, series), *_said(series)]))
     about = _about(artifacts, series, told, rounds)
     turns = {
         level: {name: [one.turn for one in several.rounds] for name, several in by_name.items()}
@@ -155,6 +162,21 @@ def bench(
     return BenchReport(told, speeds, compared, rounds, start, clocks, report, samples, notes)
 
 
+@contextmanager
+def _kept_only_with_a_report(folder: Path) -> Iterator[None]:
+    """Make the folder, for one that cannot be made is better known now than after minutes; remove it if all fails."""
+    before = folder.exists()
+    with writing(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+    try:
+        yield
+    except BaseException:
+        if not before:
+            with suppress(OSError):
+                folder.rmdir()
+        raise
+
+
 def _ways(models: Sequence[Path], against: Path | None, backend: str) -> dict[str, tuple[Artifact, str]]:
     """Each model on each runtime, by a name of its own; the one that the others are held to comes first."""
     if not models:
@@ -162,6 +184,9 @@ def _ways(models: Sequence[Path], against: Path | None, backend: str) -> dict[st
     runtimes = [part.strip() for part in backend.split(",") if part.strip()]
     if not runtimes:
         raise InputError(f"--backend {backend!r} names nothing", "auto, or backends with commas between")
+    for name in runtimes:
+        if name != "auto" and (reason := unusable(name)) is not None:
+            raise reason
     paths = [Path(path) for path in ([against] if against is not None else []) + list(models)]
     artifacts = [read_artifact(path if path.is_file() else choose(path).path) for path in paths]
     names = names_apart([artifact.path.name for artifact in artifacts])
@@ -287,18 +312,25 @@ def _compared(series: Mapping[str, Mapping[str, Series]], names: Sequence[str]) 
     )
 
 
-def _doubts(start: Surroundings, speeds: Sequence[Speed], series: Mapping[str, Mapping[str, Series]]) -> list[str]:
+def _doubts(
+    start: Surroundings, threads: int, speeds: Sequence[Speed], series: Mapping[str, Mapping[str, Series]]
+) -> list[str]:
     doubts = []
     if start.busy > _BUSY:
         doubts.append(
             f"other programs kept {start.busy:.0%} of the processor at work before this began: the figures are lower "
             "than the machine can give"
         )
-    for one in speeds:
-        if one.spread is not None and one.spread > NOISY:
-            doubts.append(
-                f"{one.model}, {INSIDE[one.level][0]}: the rounds differ by {one.spread:.0%}: the machine is not quiet"
-            )
+    for level, (title, _) in INSIDE.items():
+        apart = [
+            f"{one.spread:.0%} ({one.model})"
+            for one in speeds
+            if one.level == level and one.spread is not None and one.spread > NOISY
+        ]
+        if apart:
+            doubts.append(f"{title}: the rounds differ by {', '.join(apart)}: the machine is not quiet")
+    if threads > start.cores:
+        doubts.append(f"{threads} threads share {start.cores} cores: they stand in each other's way")
     walls = [each.turn.wall for one in series["run"].values() for each in one.rounds]
     if walls and min(walls) < _SHORT:
         doubts.append(f"a whole run lasted {min(walls):.2f} s: give a longer --source")

@@ -30,7 +30,7 @@ from throughline.data.arrays import read_arrays
 from throughline.evaluation.seeded import seeded_arrays
 from throughline.models.artifact import read_artifact
 from throughline.models.batching import begin_peak
-from throughline.models.measuring import LEAST, Turn, peak_mb, processor_seconds, timed, warmed_up
+from throughline.models.measuring import LEAST, STRETCH, Turn, peak_mb, processor_seconds, timed, warmed_up
 from throughline.models.session import Session, open_model
 from throughline.video.carry_out import Ready, made_ready
 from throughline.video.halt import Halt
@@ -51,7 +51,7 @@ _WARM_FRAMES: Final = 48
 
 @dataclass(frozen=True, slots=True)
 class Setup:
-    """What is measured, and how: see the options of ``throughline bench``."""
+    """What is measured, and how: see the options of ``throughline bench``; a turn of calls takes ``seconds``."""
 
     level: str
     model: str
@@ -64,6 +64,7 @@ class Setup:
     source: str | None
     trust: bool
     scratch: str
+    seconds: float = STRETCH
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,21 +99,21 @@ _Measure: TypeAlias = Callable[[int, int], Turn]
 def engine(setup: Setup) -> Iterator[tuple[Held, _Measure]]:
     """The model alone, on inputs made ready before."""
     artifact = read_artifact(Path(setup.model))
-    with _opened(setup) as session:
+    with _opened(artifact, setup) as session:
         batch = _batch(artifact, setup)
         inputs, fed = _inputs(artifact, session, setup, batch)
 
         def call(number: int) -> object:
             return session.predict(inputs[number % len(inputs)])
 
-        yield from _calls(session, batch, call, inputs[0], fed)
+        yield from _calls(session, setup, batch, call, inputs[0], fed)
 
 
 @contextmanager
 def frames(setup: Setup) -> Iterator[tuple[Held, _Measure]]:
     """From a decoded frame to what was found in it."""
     artifact = read_artifact(Path(setup.model))
-    with _opened(setup) as session:
+    with _opened(artifact, setup) as session:
         batch = _batch(artifact, setup)
         groups, fed = _groups(setup, batch)
         detector = _detector(artifact, session, setup, groups[0][0].size)
@@ -122,7 +123,7 @@ def frames(setup: Setup) -> Iterator[tuple[Held, _Measure]]:
             fits = detector.fill(buffer, groups[number % len(groups)])
             return detector.read(detector.predict(buffer), fits)
 
-        yield from _calls(session, batch, call, detector.inputs_for(buffer), fed)
+        yield from _calls(session, setup, batch, call, detector.inputs_for(buffer), fed)
 
 
 @contextmanager
@@ -177,10 +178,16 @@ def main() -> None:
         print(json.dumps({"error": [type(error).__name__, error.problem, error.fix]}), file=answers, flush=True)
 
 
-def _opened(setup: Setup) -> Session:
-    return open_model(
-        setup.model, backend=setup.backend, device=setup.device, threads=setup.threads or None, trust=setup.trust
-    )
+def _opened(artifact: Artifact, setup: Setup) -> Session:
+    try:
+        return open_model(
+            setup.model, backend=setup.backend, device=setup.device, threads=setup.threads or None, trust=setup.trust
+        )
+    except InputError as error:
+        if artifact.format not in ("checkpoint", "safetensors"):
+            raise
+        graph = f"throughline export {setup.model} --to onnx --class package.module:function"
+        raise InputError(error.problem, f"measure a form that needs no code: {graph}") from None
 
 
 def _batch(artifact: Artifact, setup: Setup) -> int:
@@ -194,7 +201,7 @@ def _batch(artifact: Artifact, setup: Setup) -> int:
 
 
 def _calls(
-    session: Session, batch: int, call: Callable[[int], object], inputs: Mapping[str, Array], fed: str
+    session: Session, setup: Setup, batch: int, call: Callable[[int], object], inputs: Mapping[str, Array], fed: str
 ) -> Iterator[tuple[Held, _Measure]]:
     times = warmed_up(call)
     session.warm_up(runs=0)  # its statistics begin anew
@@ -202,7 +209,10 @@ def _calls(
 
     def measure(turn: int, _: int) -> Turn:
         first = turn * LEAST
-        return timed(lambda number: call(first + number), batch, gpu_mb=lambda: session.get_performance_stats().gpu_mb)
+        return timed(
+            lambda number: call(first + number), batch, seconds=setup.seconds,
+            gpu_mb=lambda: session.get_performance_stats().gpu_mb,
+        )  # fmt: skip
 
     shapes = tuple(f"{name} {one.dtype}[{', '.join(map(str, one.shape))}]" for name, one in inputs.items())
     yield _held(session, batch, shapes, fed, f"{times} calls"), measure
