@@ -23,7 +23,6 @@ LEAST: Final = 3
 _MOST: Final = 2000
 """Calls in a turn: more would fill a disk and say nothing new."""
 _WARM: Final = 3
-_WARM_SECONDS: Final = 0.5
 
 
 @final
@@ -48,10 +47,10 @@ class Turn:
     gpu_mb: float | None = None
 
 
-def warmed_up(call: Callable[[int], object]) -> int:
-    """Call until the runtime has settled, and say how often that was; none of it is counted."""
+def warmed_up(call: Callable[[int], object], seconds: float = STRETCH) -> int:
+    """Call for as long as a turn, until the runtime has settled, and say how often; none of it is counted."""
     began, done = time.perf_counter(), 0
-    while done < _WARM or (time.perf_counter() - began < _WARM_SECONDS and done < _MOST):
+    while done < _WARM or (time.perf_counter() - began < seconds and done < _MOST):
         call(done)
         done += 1
     return done

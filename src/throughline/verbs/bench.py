@@ -329,6 +329,10 @@ def _doubts(
         ]
         if apart:
             doubts.append(f"{title}: the rounds differ by {', '.join(apart)}: the machine is not quiet")
+    given = {name: ", ".join(one.held.inputs) for name, one in series["engine"].items()}
+    if len({tuple(spec.partition(" ")[2] for spec in one.held.inputs) for one in series["engine"].values()}) > 1:
+        told = "; ".join(f"{name} {inputs}" for name, inputs in given.items())
+        doubts.append(f"not all are given as much to look at, so that a ratio is not of the models alone: {told}")
     if threads > start.cores:
         doubts.append(f"{threads} threads share {start.cores} cores: they stand in each other's way")
     walls = [each.turn.wall for one in series["run"].values() for each in one.rounds]

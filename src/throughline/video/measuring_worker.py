@@ -203,7 +203,7 @@ def _batch(artifact: Artifact, setup: Setup) -> int:
 def _calls(
     session: Session, setup: Setup, batch: int, call: Callable[[int], object], inputs: Mapping[str, Array], fed: str
 ) -> Iterator[tuple[Held, _Measure]]:
-    times = warmed_up(call)
+    times = warmed_up(call, setup.seconds)
     session.warm_up(runs=0)  # its statistics begin anew
     begin_peak()
 
