@@ -123,7 +123,7 @@ def issue(model: Path, passport: Passport, *, vouch: bool) -> Passport:
         parse(json.loads(json.dumps(to_json(passport), allow_nan=False)))
     except (ValueError, KeyError, TypeError) as error:
         raise InputError(f"{model.name} cannot have this passport: {_reason(error)}", "correct what is given") from None
-    passport = dataclasses.replace(passport, seal=_seal(passport) if vouch else "")
+    passport = dataclasses.replace(passport, seal=seal_of(checksum(passport)) if vouch else "")
     text = json.dumps(to_json(passport), indent=2, allow_nan=False) + "\n"
     with whole_file(path_of(model)) as draft:
         draft.write_text(text, "utf-8")
@@ -144,7 +144,17 @@ def checksum(passport: Passport) -> str:
 
 def is_sealed(passport: Passport) -> bool:
     """Whether this machine's key made the seal."""
-    return bool(passport.seal) and _key_path().exists() and hmac.compare_digest(passport.seal, _seal(passport))
+    return was_sealed(checksum(passport), passport.seal)
+
+
+def seal_of(digest: str) -> str:
+    """What only this machine can say of a text with this hash: a keyed hash of it."""
+    return hmac.new(_key(), digest.encode(), hashlib.sha256).hexdigest()
+
+
+def was_sealed(digest: str, seal: str) -> bool:
+    """Whether this machine's key made a seal, of a text with this hash."""
+    return bool(seal) and _key_path().exists() and hmac.compare_digest(seal, seal_of(digest))
 
 
 def to_json(passport: Passport) -> dict[str, Any]:
@@ -172,7 +182,7 @@ def parse(body: Any) -> Passport:
         height, width = (_count(side, "imgsz") for side in _list(fields["imgsz"], "imgsz"))
         fields["imgsz"] = (height, width)
     fields["labels"] = tuple(_text(item, "labels") for item in _list(fields.get("labels", []), "labels"))
-    for name, read_one in (("inputs", _tensor), ("outputs", _tensor), ("steps", _step), ("evidence", _verdict)):
+    for name, read_one in (("inputs", _tensor), ("outputs", _tensor), ("steps", _step), ("evidence", parse_verdict)):
         fields[name] = tuple(read_one(item) for item in _list(fields.get(name, []), name))
     fields["machine"] = {
         key: _text(value, "machine") for key, value in _object(fields.get("machine", {}), "machine").items()
@@ -192,10 +202,6 @@ def _belongs_to_sibling(passport: Path, model: Path) -> bool:
     except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return False
     return isinstance(owner, str) and owner != model.name and "/" not in owner and model.with_name(owner).exists()
-
-
-def _seal(passport: Passport) -> str:
-    return hmac.new(_key(), checksum(passport).encode(), hashlib.sha256).hexdigest()
 
 
 def _key_path() -> Path:
@@ -244,7 +250,8 @@ def _step(body: Any) -> Step:
     return Step(_text(fields["name"], "name"), options, _text(fields.get("tool", ""), "tool"))
 
 
-def _verdict(body: Any) -> Verdict:
+def parse_verdict(body: Any) -> Verdict:
+    """A verdict from its JSON; raises as ``parse`` does."""
     fields = _object(body, "evidence", {"subjects", "checks"})
     subjects = tuple(_text(item, "subjects") for item in _list(fields["subjects"], "subjects"))
     return Verdict(subjects, tuple(_check(item) for item in _list(fields["checks"], "checks")))
