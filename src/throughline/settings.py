@@ -29,17 +29,39 @@ _FRAMES_IN_FLIGHT = 8
 _MOST_FRAMES = 16
 
 
-def setting(default: Any, meaning: str, allowed: str, low: float = 0, high: float = float("inf")) -> Any:
-    """A field of Config: its default, what it means, and which values it takes."""
-    return field(default=default, metadata={"meaning": meaning, "allowed": allowed, "low": low, "high": high})
+def setting(
+    default: Any,
+    meaning: str,
+    allowed: str,
+    low: float = 0,
+    high: float = float("inf"),
+    *,
+    choices: tuple[str, ...] = (),
+    pattern: str = "",
+) -> Any:
+    """A field of Config, or of any other frozen class of things that can be told.
+
+    Args:
+        default: what it is when nobody says. Its type is the field's: a number, text, yes or no, a tuple of one of
+            these; None where it may be left open, and then the annotation says the type.
+        meaning: what it means, in one line.
+        allowed: which values it takes, for people.
+        low: the least number.
+        high: the largest number.
+        choices: the words it takes, where these are few.
+        pattern: what text has to match as a whole.
+    """
+    allowed = allowed or ", ".join(choices)
+    told = {"meaning": meaning, "allowed": allowed, "low": low, "high": high, "choices": choices, "pattern": pattern}
+    return field(default=default, metadata=told)
 
 
 @dataclass(frozen=True)
 class Config:
     """Every setting of Throughline, with who set it in ``origin``. Two are equal when their values are."""
 
-    device: str = setting("auto", "where models run", "auto, cpu, gpu or gpu:N")
-    backend: str = setting("auto", "which runtime runs them", "auto or a backend's name")
+    device: str = setting("auto", "where models run", "auto, cpu, gpu or gpu:N", pattern=r"auto|cpu|gpu(:\d{1,3})?")
+    backend: str = setting("auto", "which runtime runs them", "auto or a backend's name", pattern=r"\w{1,64}")
     threads: int = setting(0, "CPU threads a model may use; 0 is every core of this process", "0 to 1024", 0, 1024)
     batch: int = setting(0, "the most frames in one call of a model; 0 lets the machine decide", "0 to 1024", 0, 1024)
     half: bool = setting(False, "prefer FP16 where the machine is faster with it", "true or false")
@@ -92,7 +114,7 @@ class Config:
     def validate(self) -> Self:
         """Check every value, and return the same Config; raises SettingsError at the first that is wrong."""
         for spec in _fields().values():
-            _checked(spec, getattr(self, spec.name), self.origin.get(spec.name, "Config"))
+            checked(spec, getattr(self, spec.name), self.origin.get(spec.name, "Config"))
         return self
 
     def values(self) -> dict[str, Any]:
@@ -105,8 +127,8 @@ class Config:
         for name in given:
             if name not in _fields():
                 raise SettingsError(f"{who}: there is no setting '{name}'", nearest(name, _fields()))
-        checked = {name: _checked(_fields()[name], value, who) for name, value in given.items()}
-        return dataclasses.replace(self, **checked, origin={**self.origin, **dict.fromkeys(checked, who)})
+        values = {name: checked(_fields()[name], value, who) for name, value in given.items()}
+        return dataclasses.replace(self, **values, origin={**self.origin, **dict.fromkeys(values, who)})
 
     def get_optimal_settings_for_resolution(self, width: int, height: int) -> ResolutionSettings:
         """The batch size and input scale that suit frames of this size on this machine.
@@ -166,7 +188,7 @@ def resolve(
         if name not in _fields():
             known = [_PREFIX + known.upper() for known in (*_fields(), *_POINTERS)]
             raise SettingsError(f"the environment sets {who}, and there is no such setting", nearest(who, known))
-        resolved = resolved.updated({name: _from_text(_fields()[name], from_environment[key], who)}, who)
+        resolved = resolved.updated({name: from_text(_fields()[name], from_environment[key], who)}, who)
     return resolved.updated(flags or {}, "flag")
 
 
@@ -181,11 +203,7 @@ def meaning(name: str) -> str:
 
 
 def _fields() -> dict[str, dataclasses.Field[Any]]:
-    return {spec.name: spec for spec in dataclasses.fields(Config) if "meaning" in spec.metadata}
-
-
-def _kind(spec: dataclasses.Field[Any]) -> Any:
-    return type(spec.default)
+    return told_of(Config)
 
 
 def _profile_for(machine: hardware.Hardware) -> str:
@@ -210,27 +228,42 @@ def _read(file: Path) -> dict[str, Any]:
     return values
 
 
-def _from_text(spec: dataclasses.Field[Any], text: str, who: str) -> Any:
+def told_of(kind: type[Any]) -> dict[str, dataclasses.Field[Any]]:
+    """The fields of a class that were made with ``setting``, by name."""
+    return {spec.name: spec for spec in dataclasses.fields(kind) if "meaning" in spec.metadata}
+
+
+def from_text(spec: dataclasses.Field[Any], text: str, who: str) -> Any:
+    """A value that was written as text (a flag, a line of a file, the environment), as its field's type; unchecked."""
+    if spec.default is None and text.strip().lower() in ("", "none", "null", "~"):
+        return None
+    if isinstance(spec.default, tuple):
+        return tuple(_one_from_text(spec, part.strip(), who) for part in text.split(",") if part.strip())
+    return _one_from_text(spec, text, who)
+
+
+def checked(spec: dataclasses.Field[Any], value: Any, who: str) -> Any:
+    """The value, if its field takes it; a SettingsError signed by ``who`` says what is allowed if not."""
+    if value is None and spec.default is None:
+        return None
+    if isinstance(spec.default, tuple):
+        if not isinstance(value, tuple | list):
+            raise _wrong(spec, value, who)
+        return tuple(_one_checked(spec, one, who) for one in value)
+    return _one_checked(spec, value, who)
+
+
+def _one_from_text(spec: dataclasses.Field[Any], text: str, who: str) -> Any:
     kind = _kind(spec)
     if kind is bool:
-        words = {
-            "1": True,
-            "true": True,
-            "yes": True,
-            "on": True,
-            "0": False,
-            "false": False,
-            "no": False,
-            "off": False,
-        }
-        return words.get(text.strip().lower(), text)
+        return _WORDS.get(text.strip().lower(), text)
     try:
         return kind(text)
     except ValueError:
         raise _wrong(spec, text, who) from None
 
 
-def _checked(spec: dataclasses.Field[Any], value: Any, who: str) -> Any:
+def _one_checked(spec: dataclasses.Field[Any], value: Any, who: str) -> Any:
     kind = _kind(spec)
     if kind is float and type(value) is int:
         value = float(value)
@@ -238,15 +271,40 @@ def _checked(spec: dataclasses.Field[Any], value: Any, who: str) -> Any:
         raise _wrong(spec, value, who)
     if kind in {int, float} and not spec.metadata["low"] <= value <= spec.metadata["high"]:
         raise _wrong(spec, value, who)
-    if spec.name == "device" and not re.fullmatch(r"auto|cpu|gpu(:\d{1,3})?", value):
-        raise _wrong(spec, value, who)
-    if spec.name == "backend" and not re.fullmatch(r"\w{1,64}", value):
+    if kind is str and (choices := spec.metadata["choices"]) and value not in choices:
+        raise SettingsError(f"{who}: {spec.name} is {value!r}", nearest(value, choices))
+    if kind is str and (pattern := spec.metadata["pattern"]) and not re.fullmatch(pattern, value):
         raise _wrong(spec, value, who)
     return value
 
 
+def _kind(spec: dataclasses.Field[Any]) -> type[Any]:
+    """The type of a field's value, or of each of its values."""
+    default = spec.default
+    if isinstance(default, tuple) and default:
+        default = default[0]
+    if default is None or isinstance(default, tuple):
+        said = str(spec.type).removeprefix("tuple[")
+        return next((kind for kind in (int, float, bool) if said.startswith(kind.__name__)), str)
+    return type(default)
+
+
 def _wrong(spec: dataclasses.Field[Any], value: Any, who: str) -> SettingsError:
-    kind = {int: "a whole number", float: "a number", bool: "a yes or no", str: "text"}[_kind(spec)]
-    return SettingsError(
-        f"{who}: {spec.name} is {value!r}", f"{spec.name} ({meaning(spec.name)}) is {kind}: {spec.metadata['allowed']}"
-    )
+    several = isinstance(spec.default, tuple)
+    names = _SEVERAL if several else _ONE
+    said = f"{spec.name} ({spec.metadata['meaning']}) is {names[_kind(spec)]}: {spec.metadata['allowed']}"
+    return SettingsError(f"{who}: {spec.name} is {value!r}", said)
+
+
+_WORDS = {
+    "1": True,
+    "true": True,
+    "yes": True,
+    "on": True,
+    "0": False,
+    "false": False,
+    "no": False,
+    "off": False,
+}
+_ONE: Mapping[type[Any], str] = {int: "a whole number", float: "a number", bool: "a yes or no", str: "text"}
+_SEVERAL: Mapping[type[Any], str] = {int: "whole numbers", float: "numbers", bool: "yes or no each", str: "texts"}
