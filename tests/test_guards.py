@@ -22,7 +22,7 @@ PUBLIC = {
     "ModelManager", "ModelRefused", "Passport", "PassportMismatch", "Predictor", "Session", "SettingsError",
     "SourceFailed", "TensorRTConverter", "TensorSpec", "ThroughlineError", "Unavailable", "Verdict", "VideoProcessor",
     "bench", "demo", "doctor", "evaluate", "export", "inspect", "open_model", "optimize", "read_artifact", "run",
-    "verify",
+    "train", "verify",
 }  # fmt: skip
 
 

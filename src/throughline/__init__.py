@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from throughline.verbs.inspect import inspect
     from throughline.verbs.optimize import optimize
     from throughline.verbs.run import run
+    from throughline.verbs.train import train
     from throughline.verbs.verify import verify
     from throughline.video.processor import VideoProcessor
     from throughline.video.trackers.hybrid import HybridTracker
@@ -70,6 +71,7 @@ _HOMES = {
     "verbs.inspect": ("inspect",),
     "verbs.optimize": ("optimize",),
     "verbs.run": ("run",),
+    "verbs.train": ("train",),
     "verbs.verify": ("verify",),
     "video.processor": ("VideoProcessor",),
     "video.trackers.hybrid": ("HybridTracker",),
@@ -81,7 +83,7 @@ __all__ = [
     "ModelManager", "ModelRefused", "Passport", "PassportMismatch", "Predictor", "Session", "SettingsError",
     "SourceFailed", "TensorRTConverter", "TensorSpec", "ThroughlineError", "Unavailable", "Verdict", "VideoProcessor",
     "bench", "demo", "doctor", "evaluate", "export", "inspect", "open_model", "optimize", "read_artifact", "run",
-    "verify",
+    "train", "verify",
 ]  # fmt: skip
 
 

@@ -64,7 +64,7 @@ def test_what_is_missing_is_asked_for(tmp_path: Path) -> None:
         read_recipe(None, {"data": "streets"})
     with pytest.raises(SettingsError, match=r"small\.yaml: it has no data"):
         read_recipe(written(tmp_path, "trainer: torch_loop\n"))
-    with pytest.raises(SettingsError, match="there is no trainer 'torch_lop'\n.*did you mean 'torch_loop'"):
+    with pytest.raises(SettingsError, match=r"there is no trainer 'torch_lop'\n.*did you mean 'torch_loop'"):
         read_recipe(written(tmp_path, "trainer: torch_lop\ndata: x\n"))
     with pytest.raises(InputError, match="there is no such recipe"):
         read_recipe(tmp_path / "none.yaml")

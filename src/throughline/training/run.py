@@ -7,6 +7,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, final
 
+from throughline.contracts.artifacts import Step
+from throughline.contracts.verdicts import Verdict
+
 
 class Pruned(Exception):
     """Whoever watches a run has seen enough of it: a trainer lets this pass, and leaves nothing half-written."""
@@ -50,6 +53,8 @@ class Trained:
         baseline: the same metrics of the plainest thing that could do the job, where the trainer has one.
         data_sha256: the hash of what it was trained on.
         parent: the hash of the weights that it began with.
+        steps: what was done to it after it was trained, as a transform's ``Made`` says.
+        evidence: what was proven of its file before it was handed back.
     """
 
     path: Path
@@ -61,3 +66,5 @@ class Trained:
     companions: tuple[Path, ...] = ()
     baseline: Mapping[str, float] = field(default_factory=dict)
     parent: str | None = None
+    steps: tuple[Step, ...] = ()
+    evidence: tuple[Verdict, ...] = ()

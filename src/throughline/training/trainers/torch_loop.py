@@ -17,7 +17,7 @@ from throughline.training.recipe import Recipe
 from throughline.training.run import Run, Trained
 
 BUNDLED = "bundled"
-_SHARE = "0 to 1"
+_SHARE, _SIZE = "0 to 1", r"\d{2,5}(x\d{2,5})?"
 
 
 @final
@@ -38,20 +38,14 @@ class Options:
     warmup: float = setting(0.06, "the share of all steps in which the learning rate climbs", _SHARE, 0, 1)
     weight_decay: float = setting(0.03, "AdamW's weight decay, on what has more than one axis", "0 to 1", 0, 1)
     clip: float = setting(10.0, "the largest norm of the gradients; 0 is any", "0 or more")
-    ema: float = setting(
-        0.998, "how much of the average of the weights each step keeps; 0 is none", "0 to 0.99999", 0, 1
-    )
+    ema: float = setting(0.998, "what the average of the weights keeps at a step; 0 is no average", "0 to 1", 0, 1)
     precision: str = setting(
         "auto", "what the network computes in while it learns", "", choices=("auto", "float32", "bfloat16", "float16")
     )
     compile: bool = setting(False, "let torch.compile make it faster", "true or false")
-    patience: int = setting(
-        0, "end after so many validations without a better one; 0 is never", "0 to 10000", 0, 10_000
-    )
+    patience: int = setting(0, "end after so many validations that were no better; 0 is never", "0 to 10000", 0, 10_000)
     validate_every: int = setting(1, "epochs from one validation to the next", "1 to 10000", 1, 10_000)
-    holdout: float = setting(
-        0.2, "the share to validate on, where the data have no val split", "0.01 to 0.9", 0.01, 0.9
-    )
+    holdout: float = setting(0.2, "the share to validate on, where data have no val split", "0.01 to 0.9", 0.01, 0.9)
     imgsz: str = setting(
         "640", "the size of pictures", "640, or 384x640 (height x width)", pattern=r"\d{2,5}(x\d{2,5})?"
     )
