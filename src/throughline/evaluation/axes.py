@@ -7,17 +7,18 @@ breaks on the first camera of another shape. Neither shows unless somebody tries
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Final
+from dataclasses import dataclass
+from typing import Final, final
 
 import numpy as np
 
-from throughline.contracts.artifacts import Array, Artifact, Predictor, TensorSpec
+from throughline.contracts.artifacts import Array, Predictor, TensorSpec
 from throughline.contracts.errors import ThroughlineError
 from throughline.contracts.verdicts import Check
+from throughline.evaluation.interfaces import Feed, Model
 from throughline.evaluation.numeric import NumericDifference, Tolerance
 from throughline.models.feeding import carrier
 
-Feed = Mapping[str, Array]
 Kept = tuple[Feed, Feed, Mapping[str, Array], Mapping[str, Array]]
 _ROWS: Final = 4
 _EXACT, _ROUNDED = 2e-3, 3e-2
@@ -25,8 +26,8 @@ _EXACT, _ROUNDED = 2e-3, 3e-2
 
 
 def axes_checks(
-    reference: tuple[Artifact, Predictor],
-    candidate: tuple[Artifact, Predictor],
+    reference: Model,
+    candidate: Model,
     kept: Sequence[Kept],
     tolerance: Tolerance,
     outputs: Sequence[NumericDifference],
@@ -40,16 +41,10 @@ def axes_checks(
         tolerance: what may differ between the two.
         outputs: the outputs; one whose rows are ranked is not compared.
     """
-    ranked = {number for number, output in enumerate(outputs) if output.ranked}
-    checks: list[Check] = []
-    notes: list[str] = []
-    for made, note in (
-        _batch(reference, candidate, kept, tolerance, ranked),
-        _second_size(reference, candidate, kept, tolerance, ranked),
-    ):
-        checks += made
-        notes += note
-    return checks, notes
+    ranked = frozenset(number for number, output in enumerate(outputs) if output.ranked)
+    trial = _Trial(reference, candidate, kept, tolerance, ranked)
+    of_batch, notes = trial.of_a_batch()
+    return of_batch + trial.of_a_larger_input(), notes
 
 
 def as_batch(kept: Sequence[Kept], reference: Predictor) -> tuple[Feed, ...]:
@@ -60,76 +55,76 @@ def as_batch(kept: Sequence[Kept], reference: Predictor) -> tuple[Feed, ...]:
     return (_stacked(_four(kept, 0, reference.inputs), reference.inputs),)
 
 
-def _batch(
-    reference: tuple[Artifact, Predictor],
-    candidate: tuple[Artifact, Predictor],
-    kept: Sequence[Kept],
-    tolerance: Tolerance,
-    ranked: set[int],
-) -> tuple[list[Check], list[str]]:
-    lead = carrier(candidate[1].inputs)
-    if lead is None or not isinstance(lead.shape[0], str):
-        return [], ["the candidate's batch is fixed: rows of a batch were not compared"] if lead is not None else []
-    name = f"batch of {_ROWS}: rows as alone"
-    limit = _EXACT if np.isfinite(tolerance.rtol) else _ROUNDED
-    mine, its = (_four(kept, which, model[1].inputs) for which, model in enumerate((reference, candidate)))
-    try:
-        alone = [candidate[1].predict(one) for one in its]
-        together = candidate[1].predict(_stacked(its, candidate[1].inputs))
-    except ThroughlineError as error:
-        return [Check(name, short(error), "runs", False)], []
-    mixed = _mixed(alone, together, ranked)
-    if mixed <= limit:
-        return [Check(name, f"{mixed:.2g} apart", limit, True)], []
-    own = carrier(reference[1].inputs)
-    if own is not None and isinstance(own.shape[0], str):
+@final
+@dataclass(frozen=True, slots=True)
+class _Trial:
+    reference: Model
+    candidate: Model
+    kept: Sequence[Kept]
+    tolerance: Tolerance
+    ranked: frozenset[int]
+
+    def of_a_batch(self) -> tuple[list[Check], list[str]]:
+        """Whether the rows of a batch are what they are alone."""
+        reference, candidate, kept = self.reference, self.candidate, self.kept
+        lead = carrier(candidate[1].inputs)
+        if lead is None or not isinstance(lead.shape[0], str):
+            return [], ["the candidate's batch is fixed: rows of a batch were not compared"] if lead is not None else []
+        name = f"batch of {_ROWS}: rows as alone"
+        limit = _EXACT if np.isfinite(self.tolerance.rtol) else _ROUNDED
+        mine, its = (_four(kept, which, model[1].inputs) for which, model in enumerate((reference, candidate)))
         try:
-            same = [reference[1].predict(one) for one in mine]
-            of_reference = _mixed(same, reference[1].predict(_stacked(mine, reference[1].inputs)), ranked)
+            alone = [candidate[1].predict(one) for one in its]
+            together = candidate[1].predict(_stacked(its, candidate[1].inputs))
+        except ThroughlineError as error:
+            return [Check(name, short(error), "runs", False)], []
+        mixed = _mixed(alone, together, self.ranked)
+        if mixed <= limit:
+            return [Check(name, f"{mixed:.2g} apart", limit, True)], []
+        own = carrier(reference[1].inputs)
+        if own is not None and isinstance(own.shape[0], str):
+            try:
+                same = [reference[1].predict(one) for one in mine]
+                of_reference = _mixed(same, reference[1].predict(_stacked(mine, reference[1].inputs)), self.ranked)
+            except ThroughlineError:
+                of_reference = 0.0
+            if of_reference > limit and mixed < 2 * of_reference:
+                note = f"the rows of a batch depend on each other in the reference, too ({of_reference:.2g} apart)"
+                return [Check(name, f"{mixed:.2g} apart", f"{of_reference:.2g}, as the reference", True)], [note]
+        told = "the output does not follow the batch" if np.isinf(mixed) else f"{mixed:.2g} apart"
+        return [Check(name, told, limit, False)], []
+
+    def of_a_larger_input(self) -> list[Check]:
+        """Whether axes that are called open take another size."""
+        reference, candidate = self.reference, self.candidate
+        specs = candidate[1].inputs
+        if not any(isinstance(side, str) for spec in specs for side in spec.shape[1:]):
+            return []
+        larger = [grown(self.kept, which, reference, candidate)[0] for which in (0, 1)]
+        shapes = ", ".join("x".join(map(str, array.shape)) for array in larger[1].values())
+        name = f"open axes at {shapes}"
+        try:
+            other = candidate[1].predict(larger[1])
+        except ThroughlineError as error:
+            return [Check(name, short(error), "runs", False)]
+        if not all(np.isfinite(array).all() for array in other.values() if array.dtype.kind == "f"):
+            return [Check(name, "answers that are not finite", "runs", False)]
+        try:
+            one = reference[1].predict(larger[0])
         except ThroughlineError:
-            of_reference = 0.0
-        if of_reference > limit and mixed < 2 * of_reference:
-            note = f"the rows of a batch depend on each other in the reference, too ({of_reference:.2g} apart)"
-            return [Check(name, f"{mixed:.2g} apart", f"{of_reference:.2g}, as the reference", True)], [note]
-    told = "the output does not follow the batch" if np.isinf(mixed) else f"{mixed:.2g} apart"
-    return [Check(name, told, limit, False)], []
-
-
-def _second_size(
-    reference: tuple[Artifact, Predictor],
-    candidate: tuple[Artifact, Predictor],
-    kept: Sequence[Kept],
-    tolerance: Tolerance,
-    ranked: set[int],
-) -> tuple[list[Check], list[str]]:
-    specs = candidate[1].inputs
-    if not any(isinstance(side, str) for spec in specs for side in spec.shape[1:]):
-        return [], []
-    larger = [grown(kept, which, reference, candidate)[0] for which in (0, 1)]
-    shapes = ", ".join("x".join(map(str, array.shape)) for array in larger[1].values())
-    name = f"open axes at {shapes}"
-    try:
-        other = candidate[1].predict(larger[1])
-    except ThroughlineError as error:
-        return [Check(name, short(error), "runs", False)], []
-    if not all(np.isfinite(array).all() for array in other.values() if array.dtype.kind == "f"):
-        return [Check(name, "answers that are not finite", "runs", False)], []
-    try:
-        one = reference[1].predict(larger[0])
-    except ThroughlineError:
-        return [Check(name, "runs; the reference's own axes are fixed", "runs", True)], []
-    worst = 1.0
-    pairs = enumerate(zip(one.values(), other.values(), strict=True))
-    for number, (mine, its) in pairs:
-        if number in ranked:
-            continue
-        difference = NumericDifference("", tolerance)
-        difference.add(mine, its)
-        done = difference.done()
-        if done.problem:
-            return [Check(name, done.problem, "the reference's answers", False)], []
-        worst = min(worst, done.cosine)
-    return [Check(name, f"cosine {worst:.6f}", tolerance.cosine, worst >= tolerance.cosine)], []
+            return [Check(name, "runs; the reference's own axes are fixed", "runs", True)]
+        worst = 1.0
+        pairs = enumerate(zip(one.values(), other.values(), strict=True))
+        for number, (mine, its) in pairs:
+            if number in self.ranked:
+                continue
+            difference = NumericDifference("", self.tolerance)
+            difference.add(mine, its)
+            done = difference.done()
+            if done.problem:
+                return [Check(name, done.problem, "the reference's answers", False)]
+            worst = min(worst, done.cosine)
+        return [Check(name, f"cosine {worst:.6f}", self.tolerance.cosine, worst >= self.tolerance.cosine)]
 
 
 def _four(kept: Sequence[Kept], which: int, specs: Sequence[TensorSpec]) -> list[Feed]:
@@ -166,7 +161,7 @@ def _stacked(feeds: Sequence[Feed], specs: Sequence[TensorSpec]) -> Feed:
     }
 
 
-def _mixed(alone: Sequence[Mapping[str, Array]], together: Mapping[str, Array], ranked: set[int]) -> float:
+def _mixed(alone: Sequence[Mapping[str, Array]], together: Mapping[str, Array], ranked: frozenset[int]) -> float:
     """The most that a row in the batch is from what it is alone, as a share of its size."""
     worst = 0.0
     for number, (name, whole) in enumerate(together.items()):
@@ -175,9 +170,7 @@ def _mixed(alone: Sequence[Mapping[str, Array]], together: Mapping[str, Array], 
         single = [answers[name] for answers in alone]
         if any(not one.ndim or len(one) != 1 for one in single):
             if len(whole) == sum(len(one) for one in single if one.ndim):
-                whole = np.concatenate([whole])  # rows of all pictures follow each other
-                single = [np.concatenate(single)]
-                rows = [whole]
+                single, rows = [np.concatenate(single)], [whole]  # rows of all pictures follow each other
             else:
                 return float("inf")
         elif len(whole) != len(single) or whole.shape[1:] != single[0].shape[1:]:
@@ -194,9 +187,7 @@ def _mixed(alone: Sequence[Mapping[str, Array]], together: Mapping[str, Array], 
     return worst
 
 
-def grown(
-    kept: Sequence[Kept], which: int, reference: tuple[Artifact, Predictor], candidate: tuple[Artifact, Predictor]
-) -> tuple[Feed, ...]:
+def grown(kept: Sequence[Kept], which: int, reference: Model, candidate: Model) -> tuple[Feed, ...]:
     """One input of the reference (0) or the candidate (1), with a larger side where the latter leaves it open."""
     step = candidate[0].passport.stride or reference[0].passport.stride or 32
     specs = (reference, candidate)[which][1].inputs

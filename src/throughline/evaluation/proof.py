@@ -8,35 +8,42 @@ from __future__ import annotations
 
 import heapq
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Final, TypeAlias, final
+from typing import Final, final
 
-from throughline.contracts.artifacts import Array, Artifact, Predictor, Step, TensorSpec
+from throughline.contracts.artifacts import Array, Artifact, Predictor, Step
 from throughline.contracts.detections import Detections
 from throughline.contracts.errors import InputError, ThroughlineError
 from throughline.contracts.frames import Frame
 from throughline.contracts.samples import DataSet, Sample
 from throughline.contracts.verdicts import Check
 from throughline.evaluation.axes import as_batch, axes_checks, grown, short
+from throughline.evaluation.interfaces import (
+    Feed,
+    Model,
+    by_name,
+    in_order,
+    ranked_outputs,
+    renamed,
+    row_by_row,
+    rows_of,
+    with_inputs,
+)
 from throughline.evaluation.matched import Agreement, MatchedOutputs, Matching
 from throughline.evaluation.metadata import RELEARNING, recorded_steps
 from throughline.evaluation.numeric import NumericDifference, OutputError, Tolerance
 from throughline.evaluation.seeded import natural_pictures, seeded_arrays
-from throughline.models.feeding import carrier
 from throughline.models.overflow import LARGEST, overflows
 from throughline.vision.detector import USUAL_SIZE, Detector, detector_for, input_size
 from throughline.vision.letterbox import Letterbox
 from throughline.vision.preprocess import PLAIN
 
-Model: TypeAlias = tuple[Artifact, Predictor]
-Feed: TypeAlias = Mapping[str, Array]
 KEPT: Final = 4
 """So many inputs are kept to be fed as one batch."""
 _WORST: Final = 4
 _CLASSIFIERS: Final = ("classify", "yolo_cls")
-_RANKING: Final = {"TopK", "NonMaxSuppression", "NonMaxSuppressionIEInternal", "MulticlassNms", "MatrixNms"}
 _EVERYTHING: Final = 0.001
 """From which confidence on average precision wants to know of boxes."""
 
@@ -117,10 +124,10 @@ def compare_answers(
     Raises:
         InputError: the data do not go with the models.
     """
-    reference = _with_inputs(*reference, candidate[0])
+    reference = with_inputs(*reference, candidate[0])
     comparison = _Comparison(reference, candidate, tolerance, agreement, decoder, steps, conf, iou, halves)
     if arrays is not None:
-        return comparison.over_arrays(arrays, f"{_rows(arrays)} rows of the arrays given")
+        return comparison.over_arrays(arrays, f"{rows_of(arrays)} rows of the arrays given")
     if comparison.takes_pictures:
         if data is not None:
             return comparison.over_pictures(data, f"{len(data)} pictures of {data.name}")
@@ -133,7 +140,7 @@ def compare_answers(
             "give named arrays: --data inputs.npz",
         )
     arrays = seeded_arrays(reference[0])
-    return comparison.over_arrays(arrays, f"{_rows(arrays)} seeded rows, since no data were given")
+    return comparison.over_arrays(arrays, f"{rows_of(arrays)} seeded rows, since no data were given")
 
 
 class CandidateFailed(Exception):
@@ -223,13 +230,13 @@ class _Comparison:
         """Every row of the arrays through both."""
         started = time.monotonic()
         (_, one), (_, other) = self.reference, self.candidate
-        names = _renamed(one.inputs, other.inputs)
+        names = renamed(one.inputs, other.inputs)
         try:
-            for feed in _row_by_row(arrays, one.inputs):
-                here = {name: feed[name].astype(spec.dtype, copy=False) for name, spec in _by_name(one.inputs).items()}
+            for feed in row_by_row(arrays, one.inputs):
+                here = {name: feed[name].astype(spec.dtype, copy=False) for name, spec in by_name(one.inputs).items()}
                 there = {
                     name: feed[names[name]].astype(spec.dtype, copy=False)
-                    for name, spec in _by_name(other.inputs).items()
+                    for name, spec in by_name(other.inputs).items()
                 }
                 self._raw(here, there)
         except CandidateFailed as failed:
@@ -370,52 +377,6 @@ class _Comparison:
             self.checks.append(_overflow(self.candidate[0].path, [feed for _, feed, *_ in self.kept]))
 
 
-@final
-@dataclass(frozen=True, slots=True)
-class _Told:
-    """A predictor of which somebody else says what it takes."""
-
-    predictor: Predictor
-    inputs: tuple[TensorSpec, ...]
-
-    @property
-    def outputs(self) -> tuple[TensorSpec, ...]:
-        return self.predictor.outputs
-
-    def predict(self, feeds: Feed) -> dict[str, Array]:
-        return self.predictor.predict(feeds)
-
-    def close(self) -> None:
-        self.predictor.close()
-
-
-def _with_inputs(artifact: Artifact, predictor: Predictor, other: Artifact) -> Model:
-    """Weights alone do not say what goes into them; then it is what goes into the other form."""
-    if artifact.inputs or len(predictor.inputs) != len(other.inputs):
-        return artifact, predictor
-    told = tuple(replace(spec, name=own.name) for spec, own in zip(other.inputs, predictor.inputs, strict=True))
-    return replace(artifact, passport=replace(artifact.passport, inputs=told)), _Told(predictor, told)
-
-
-def in_order(one: Mapping[str, Array], other: Mapping[str, Array]) -> Mapping[str, Array]:
-    """The second's outputs under the first's names: by name where those are the same, else by their order."""
-    return other if set(one) == set(other) else dict(zip(one, other.values(), strict=True))
-
-
-def ranked_outputs(artifact: Artifact) -> frozenset[str]:
-    """The outputs whose rows are in the order of their scores: two equally good rows may change places."""
-    if artifact.format != "onnx":
-        return frozenset()
-    import onnx
-
-    graph = onnx.load(artifact.path, load_external_data=False).graph
-    ranked: set[str] = set()
-    for node in graph.node:
-        if node.op_type in _RANKING or ranked.intersection(node.input):
-            ranked.update(node.output)
-    return frozenset(ranked.intersection(value.name for value in graph.output))
-
-
 def _overflow(path: Path, feeds: Sequence[Feed]) -> Check:
     name = f"float16: results beyond {LARGEST:g}"
     try:
@@ -432,46 +393,3 @@ def _overflow(path: Path, feeds: Sequence[Feed]) -> Check:
 
 def _unread(*_: object, **__: object) -> list[Detections]:
     return [Detections.empty()]
-
-
-def _rows(arrays: Mapping[str, Array]) -> int:
-    return max((len(array) for array in arrays.values() if array.ndim), default=1)
-
-
-def _by_name(specs: Sequence[TensorSpec]) -> dict[str, TensorSpec]:
-    return {spec.name: spec for spec in specs}
-
-
-def _renamed(mine: Sequence[TensorSpec], its: Sequence[TensorSpec]) -> dict[str, str]:
-    """The reference's name of each of the candidate's inputs."""
-    if len(mine) != len(its):
-        raise InputError(
-            f"the reference takes {', '.join(map(str, mine))}, the candidate {', '.join(map(str, its))}",
-            "these are not two forms of one model",
-        )
-    names = {spec.name for spec in mine}
-    if names == {spec.name for spec in its}:
-        return {name: name for name in names}
-    return {other.name: one.name for one, other in zip(mine, its, strict=True)}
-
-
-def _row_by_row(arrays: Mapping[str, Array], specs: Sequence[TensorSpec]) -> Iterator[Feed]:
-    """As many rows at once as the file fixes, one where it leaves that open; what carries no rows goes whole."""
-    if missing := [str(spec) for spec in specs if spec.name not in arrays]:
-        raise InputError(
-            f"the arrays hold {', '.join(arrays) or 'nothing'}; the model takes {', '.join(missing)}",
-            "name the arrays as the model's inputs are named",
-        )
-    lead = carrier(specs)
-    if lead is None:
-        yield arrays
-        return
-    first = lead.shape[0]
-    step = first if isinstance(first, int) else 1
-    rows = len(arrays[lead.name])
-    carrying = {spec.name for spec in specs if spec.shape and spec.shape[0] == first and len(arrays[spec.name]) == rows}
-    for start in range(0, rows - step + 1, step):
-        yield {
-            spec.name: arrays[spec.name][start : start + step] if spec.name in carrying else arrays[spec.name]
-            for spec in specs
-        }
