@@ -7,7 +7,7 @@ Truth has the shape of results (``Detections``), so that the two can be laid sid
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -56,6 +56,11 @@ class DataSet:
     labels: tuple[str, ...]
     samples: Sequence[Sample]
     sha256: str
+
+    def few(self, most: int) -> DataSet:
+        """So many of them at most, evenly spread; the hash is still that of the whole."""
+        spread = np.unique(np.linspace(0, len(self) - 1, min(most, len(self))).astype(int))
+        return replace(self, samples=[self.samples[at] for at in spread])
 
     def __len__(self) -> int:
         return len(self.samples)

@@ -23,7 +23,7 @@ from collections.abc import Mapping, Set
 from pathlib import Path
 from typing import Any
 
-from throughline.contracts.artifacts import Passport, Step, TensorSpec
+from throughline.contracts.artifacts import Artifact, Passport, Step, TensorSpec
 from throughline.contracts.errors import InputError, PassportMismatch
 from throughline.contracts.verdicts import Check, Verdict
 from throughline.files import whole_file
@@ -101,6 +101,11 @@ def lacks(passport: Passport) -> str | None:
         if here.get(name) != value:
             return f"it was built for {name} {value}; this machine has {here.get(name, 'none')}"
     return None
+
+
+def vouched(artifact: Artifact) -> bool:
+    """Whether a passport that was written on this machine vouches for a file."""
+    return artifact.issued and lacks(artifact.passport) is None
 
 
 def issue(model: Path, passport: Passport, *, vouch: bool) -> Passport:

@@ -14,14 +14,14 @@ from throughline.contracts.errors import InputError, Unavailable, nearest
 from throughline.contracts.samples import DataSet
 from throughline.contracts.verdicts import Check, Verdict
 from throughline.data.overlap import shared_pictures
-from throughline.evaluation.feeding import feeds_of
+from throughline.evaluation.feeding import CALIBRATION, feeds_of
 from throughline.evaluation.verification import Verification, verify_models
+from throughline.hardware import detect
 from throughline.models import passport as passports
 from throughline.models.artifact import Given, read_artifact
 from throughline.models.backends import devices
 from throughline.models.chain import Drafted, Link, drafting, follow, refuse_to_overwrite, settle, suffix_of
-from throughline.models.identify import identify
-from throughline.models.loading import require_trust
+from throughline.models.loading import check
 from throughline.models.repair import links_for, ranked_by_damage, smallest_keep
 from throughline.models.session import open_model
 from throughline.models.transforms import TRANSFORMS, Feeds
@@ -42,8 +42,6 @@ _TORCH = ("safetensors", "checkpoint", "pt2")
 _CLASSICAL = ("skops", "xgboost", "lightgbm")
 _UNRUN = "unrun"
 _ACCEPTED = Check("the engine itself", "not run on this machine: its graph is proven", f"--accept {_UNRUN}", True)
-_CALIBRATION = 96
-"""So many pictures, evenly spread, calibrate as well as thousands."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,19 +158,21 @@ def export(
     source = _opened(Path(model), trust, decoder)
     asked = "float16" if half else "int8" if int8 is not None else "float32"
     size = None if imgsz is None else read_size(imgsz)
-    told = {"half": half, "int8": int8 is not None, "nms": nms, "dynamic": dynamic, imgsz: size, f"b{batch}": batch}
-    name = out.stem if out is not None else _name(source, to, [str(part) for part, is_so in told.items() if is_so])
+    told = [name for name, is_so in (("half", half), ("int8", int8), ("nms", nms), ("dynamic", dynamic)) if is_so]
+    told += [imgsz] if imgsz else []
+    told += [f"b{batch}"] if batch else []
+    name = out.stem if out is not None else _name(source, to, told)
     target = out or source.path.with_name(f"{name}{suffix_of(FORMATS[to])}")
     if target.suffix != suffix_of(FORMATS[to]):
         raise InputError(f"--out {out}: a file for {to} ends in {suffix_of(FORMATS[to])}", "give it that ending")
     refuse_to_overwrite(target, source)
-    unrun = FORMATS[to] == "tensorrt" and not devices(to)
+    unrun = _engine(to) and not (devices(to) and capability in (None, *(gpu.compute for gpu in detect().gpus)))
     if unrun and accept is None:
         raise Unavailable(
             f"this machine cannot run what --to {to} makes, so it cannot be proven here",
             f"export where it is to run, or give --accept {_UNRUN}: then its graph is proven, and its passport says so",
         )
-    calibration = None if int8 is None else _few(open_pictures(int8))
+    calibration = None if int8 is None else open_pictures(int8).few(CALIBRATION)
     proof, notes = _proof(verify, split, calibration)
     limits: dict[str, Any] = {
         "data": proof, "asked": asked, "atol": atol, "rtol": rtol, "max_degradation": max_degradation,
@@ -221,8 +221,7 @@ def export(
 
 def _opened(path: Path, trust: bool, decoder: str | None) -> Artifact:
     artifact = read_artifact(path, Given(decoder=decoder))
-    holds = artifact.issued and passports.lacks(artifact.passport) is None
-    require_trust(identify(path), holds, trust)
+    check(path, trust=trust, passport_holds=passports.vouched(artifact))
     return artifact
 
 
@@ -312,11 +311,6 @@ def _engine(to: str) -> bool:
 
 def _options(capability: str | None) -> dict[str, Any]:
     return {"capability": capability} if capability else {}
-
-
-def _few(data: DataSet) -> DataSet:
-    step = max(1, len(data) // _CALIBRATION)
-    return dataclasses.replace(data, samples=data.samples[::step][:_CALIBRATION])
 
 
 def _proof(verify: str | None, split: str | None, calibration: DataSet | None) -> tuple[DataSet | None, list[str]]:

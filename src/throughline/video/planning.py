@@ -81,8 +81,7 @@ def _refuse_for_files(sources: Sequence[str], given: Mapping[str, Any]) -> None:
 
 def _trusted(path: Path, trust: bool) -> Artifact:
     artifact = read_artifact(path)
-    holds = artifact.issued and passports.lacks(artifact.passport) is None
-    require_trust(identify(path), holds, trust)
+    require_trust(identify(path), passports.vouched(artifact), trust)
     return artifact
 
 
