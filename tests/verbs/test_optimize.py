@@ -124,3 +124,17 @@ def test_wrong_usage_is_one_clear_error(
 def test_pictures_that_nobody_labelled_decide_nothing(model: Path, streets: Path, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="nobody has said what is on these pictures"):
         search(model, streets.parent / "images" / "val", tmp_path / "search")
+
+
+def test_what_was_done_before_the_search_is_in_the_passport_too(streets: Path, tmp_path: Path) -> None:
+    weights = tmp_path / "detector.safetensors"
+    for suffix in (".safetensors", ".safetensors.passport.json"):
+        shutil.copy(DETECTOR.with_suffix(suffix), weights.with_suffix(suffix))
+    report = search(weights, streets, tmp_path / "search", class_="throughline.testing.demo_detector:build")
+    assert report.winner is not None, str(report)
+    passport = read_artifact(report.winner).passport
+    assert passport.parent == read_artifact(weights).sha256
+    assert [step.name for step in passport.steps if step.name != "train"][:1] == ["to_onnx"]
+    first, last = passport.evidence
+    assert first.subjects == (passport.parent, last.subjects[0])
+    assert last.subjects[1] == passport.sha256

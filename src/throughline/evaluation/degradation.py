@@ -12,6 +12,7 @@ from throughline.contracts.samples import DataSet
 from throughline.contracts.verdicts import Check
 from throughline.evaluation.answers import in_common, in_labels
 from throughline.evaluation.non_inferiority import NonInferiority, compare_tallies
+from throughline.evaluation.resampling import videos_of
 from throughline.evaluation.tally import tally
 
 USUAL_MARGIN: Final = "1%"
@@ -59,7 +60,9 @@ def degradation(
         tallies = [tally(data.task, _counted(found, data, notes), truth) for found in (reference, candidate)]
     except InputError as error:
         return None, [*notes, f"the task metric was not measured: {error.problem}"]
-    decided = compare_tallies(tallies[0], tallies[1], margin or USUAL_MARGIN)
+    groups, drawn = videos_of(data.samples)
+    notes += drawn
+    decided = compare_tallies(tallies[0], tallies[1], margin or USUAL_MARGIN, groups=groups)
     if not decided.reference > 0:
         notes.append(
             f"the reference itself has {decided.metric} {decided.reference:.4f} on these data: nothing can be lost, "

@@ -18,7 +18,6 @@ from typing import Any, Final, final
 import numpy as np
 
 from throughline.contracts.artifacts import Array, Artifact
-from throughline.contracts.detections import Detections
 from throughline.contracts.errors import InputError, MissingExtra, ThroughlineError
 from throughline.contracts.frames import Frame
 from throughline.contracts.samples import DataSet, Sample
@@ -28,6 +27,7 @@ from throughline.evaluation.front import Setting, Tried
 from throughline.evaluation.non_inferiority import NonInferiority, compare_tallies
 from throughline.evaluation.pace import Pace, Runs, pace
 from throughline.evaluation.recipes import Recipe
+from throughline.evaluation.resampling import videos_of
 from throughline.evaluation.tally import Tally, tally
 from throughline.models.chain import Drafted
 from throughline.models.session import Session, open_model
@@ -38,6 +38,8 @@ _PACED: Final = 8
 _FEW: Final = 48
 """With more pictures than this, a quarter of them are asked first."""
 _QUICK, _FULL = 2, 7
+_FEWEST: Final = 2
+"""Draws, where two that are the same are compared: every draw says the same."""
 _TOO_SLOW: Final = 0.95
 _AGAIN: Final = 20
 """After so many proposals that were tried already, what is left is tried in order."""
@@ -94,14 +96,13 @@ class Search:
     def __init__(self, question: Question, recipes: Sequence[Recipe], folder: Path, say: Callable[[str], None]) -> None:
         self.question, self.recipes, self._folder, self._say = question, {one.name: one for one in recipes}, folder, say
         self.tried: list[Tried] = []
-        self.notes: list[str] = []
+        self._groups, self.notes = videos_of(question.data.samples)
         self._accuracy: dict[tuple[str, int], tuple[float, NonInferiority]] = {}
-        self._truth = [sample.truth for sample in question.data if sample.truth is not None]
-        spread = np.linspace(0, len(question.data) - 1, min(_PACED, len(question.data))).astype(int)
-        self._paced: list[Sample] = [question.data.samples[at] for at in sorted(set(spread.tolist()))]
-        few = dataclasses.replace(question.data, samples=self._paced)
-        self._forms = Forms(folder / "forms", few, say)
+        self._paced = question.data.few(_PACED)
+        self._forms = Forms(folder / "forms", self._paced, say)
+        self._longer: set[Setting] = set()
         self._same_search(recipes)
+        self._study = _study(folder)
 
     def begin(self) -> Tried:
         """Measure what everything is held against: the plain graph, in a square input, one picture at a time."""
@@ -113,7 +114,7 @@ class Search:
         self._baseline = self._runs(self._plain, question.plain, setting)
         self._plain_tally = self._tallied(self._plain, question.plain, setting, question.data.samples)
         speed = pace(self._baseline, self._baseline, _FULL)
-        held = compare_tallies(self._plain_tally, self._plain_tally, question.margin)
+        held = compare_tallies(self._plain_tally, self._plain_tally, question.margin, resamples=_FEWEST)
         size = question.plain.path.stat().st_size
         return Tried(
             setting, speed.throughput, 1.0, speed.latency_ms, self._plain_tally.value(), held, size, speed.memory
@@ -121,7 +122,7 @@ class Search:
 
     def go_on(self, until: float) -> bool:
         """Try settings until this time (``time.monotonic``), at least one; whether all were tried."""
-        study, space, again = self._study(), list(self._space()), 0
+        study, space, again = self._study, list(self._space()), 0
         self.tried = [_from_json(trial.user_attrs["tried"]) for trial in study.trials if "tried" in trial.user_attrs]
         for one in self.tried:
             if one.held is not None:
@@ -149,20 +150,19 @@ class Search:
                 study.tell(trial, [one.ratio, one.metric])
             self.tried.append(one)
             known.add(setting)
-            self._say(f"{len(known)} of {len(space)}: {setting}: {told(one)}")
+            self._say(f"{len(known)} of {len(space)}: {setting}: {_told(one)}")
         return len(known) == len(space)
 
-    def again(self, several: Sequence[Tried]) -> list[Tried]:
-        """The speeds of a few, measured once more and longer: what decides between them."""
-        renewed = []
+    def again(self, several: Sequence[Tried]) -> None:
+        """Measure the speeds of a few once more and longer, each once: what decides between them."""
         for one in several:
             form = self._forms.get(self.recipes[one.setting.recipe])
-            if form is None:
+            if form is None or one.setting in self._longer:
                 continue
+            self._longer.add(one.setting)
             with self._opened(form, one.setting) as session:
                 speed = pace(self._runs(session, form.artifact, one.setting), self._baseline, 2 * _FULL)
-            renewed.append(_with_pace(one, speed))
-        return renewed
+            self.tried[self.tried.index(one)] = _with_pace(one, speed)
 
     def refuse(self, recipe: str) -> None:
         """A form that failed its proof on every picture is no answer, at whatever size."""
@@ -210,24 +210,20 @@ class Search:
         if key not in self._accuracy:
             samples = self.question.data.samples
             if len(samples) > _FEW:
-                rows = list(range(0, len(samples), 4))
+                rows = np.arange(0, len(samples), 4)
                 part = self._tallied(session, artifact, setting, [samples[row] for row in rows])
-                early = compare_tallies(self._part_of_plain(rows), part, self.question.margin)
+                groups = None if self._groups is None else [self._groups[row] for row in rows]
+                early = compare_tallies(self._plain_tally.part(rows), part, self.question.margin, groups=groups)
                 if early.decision == "failed":
                     return float("nan"), None, f"its accuracy fell on a quarter of them: {early.difference:+.4f}"
             whole = self._tallied(session, artifact, setting, samples)
-            held = compare_tallies(self._plain_tally, whole, self.question.margin)
+            held = compare_tallies(self._plain_tally, whole, self.question.margin, groups=self._groups)
             self._accuracy[key] = whole.value(), held
         return (*self._accuracy[key], "")
-
-    def _part_of_plain(self, rows: Sequence[int]) -> Tally:
-        return tally(self.question.task, [self._plain_found[row] for row in rows], [self._truth[row] for row in rows])
 
     def _tallied(self, session: Session, artifact: Artifact, setting: Setting, samples: Sequence[Sample]) -> Tally:
         found = answers(lambda frame: self._detector(session, artifact, setting, frame), samples)
         found = in_common(found, artifact.labels, self.question.data.labels, self.notes)
-        if not setting.fitted:
-            self._plain_found: list[Detections] = found
         return tally(self.question.task, found, [sample.truth for sample in samples if sample.truth is not None])
 
     def _detector(self, session: Session, artifact: Artifact, setting: Setting, frame: tuple[int, int]) -> Detector:
@@ -295,23 +291,6 @@ class Search:
             trial.suggest_categorical("batch", list(question.batches)),
         )
 
-    def _study(self) -> Any:
-        try:
-            import optuna
-        except ModuleNotFoundError:
-            raise MissingExtra("optuna", "the search", "optimize") from None
-        from optuna.storages import JournalStorage
-        from optuna.storages.journal import JournalFileBackend
-
-        optuna.logging.set_verbosity(optuna.logging.WARNING)
-        return optuna.create_study(
-            storage=JournalStorage(JournalFileBackend(str(self._folder / "study.log"))),
-            study_name="optimize",
-            directions=["maximize", "maximize"],
-            sampler=optuna.samplers.TPESampler(seed=0),
-            load_if_exists=True,
-        )
-
     def _same_search(self, recipes: Sequence[Recipe]) -> None:
         asked = json.loads(json.dumps(self.question.fingerprint(recipes)))
         known = self._folder / "search.json"
@@ -322,8 +301,25 @@ class Search:
         known.write_text(json.dumps(asked), "utf-8")
 
 
-def told(one: Tried) -> str:
-    """What became of a setting, in a few words."""
+def _study(folder: Path) -> Any:
+    try:
+        import optuna
+    except ModuleNotFoundError:
+        raise MissingExtra("optuna", "the search", "optimize") from None
+    from optuna.storages import JournalStorage
+    from optuna.storages.journal import JournalFileBackend
+
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    return optuna.create_study(
+        storage=JournalStorage(JournalFileBackend(str(folder / "study.log"))),
+        study_name="optimize",
+        directions=["maximize", "maximize"],
+        sampler=optuna.samplers.TPESampler(seed=0),
+        load_if_exists=True,
+    )
+
+
+def _told(one: Tried) -> str:
     if one.lost or one.held is None:
         return one.lost
     return f"{one.ratio:.2f} x, {one.held}"

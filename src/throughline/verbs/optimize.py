@@ -5,9 +5,11 @@ from __future__ import annotations
 import dataclasses
 import re
 import time
+from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from throughline.contracts.artifacts import Artifact, Step
 from throughline.contracts.errors import InputError, ModelRefused
@@ -15,7 +17,7 @@ from throughline.contracts.samples import DataSet
 from throughline.contracts.verdicts import Check, Verdict
 from throughline.data.overlap import shared_pictures
 from throughline.data.reading import open_data
-from throughline.evaluation.feeding import feeds_of
+from throughline.evaluation.feeding import CALIBRATION, feeds_of
 from throughline.evaluation.front import Tried, answer, front, holds
 from throughline.evaluation.optimize_report import write_report
 from throughline.evaluation.recipes import Recipe, recipes
@@ -28,7 +30,6 @@ from throughline.models.session import open_model
 from throughline.terminal import fields, human_bytes, note, only_warnings, styled, table
 from throughline.vision.detector import USUAL_SIZE, USUAL_STRIDE, input_size
 
-_CALIBRATION = 96
 _PLAYOFF = 3
 """So many of the fastest are measured once more, longer, before one is taken."""
 _SHRINKS = (1.0, 0.8, 0.65)
@@ -44,7 +45,7 @@ class OptimizeReport:
         winner: the file that was written; None where nothing faster holds the accuracy.
         setting: how it is to be run.
         ratio: how many times as fast it is as the baseline.
-        tried: everything that was tried, with why each lost.
+        tried: everything that was tried, with why each lost; the fastest first.
         complete: whether everything was tried in the time that was given.
     """
 
@@ -70,8 +71,7 @@ class OptimizeReport:
         return 0 if self.winner else 5
 
     def __str__(self) -> str:
-        shown = sorted(self.tried, key=lambda one: -one.ratio)
-        rows = [_row(self.baseline, "the baseline"), *(_row(one, one.lost or "taken") for one in shown)]
+        rows = [_row(self.baseline, "the baseline"), *(_row(one, one.lost or "taken") for one in self.tried)]
         head = ("setting", "times", "a second", "p50 ms", self.metric, "difference, 95 %", "size", "")
         return "\n".join([table(head, rows), "", fields(self._said())])
 
@@ -141,26 +141,26 @@ def optimize(
     folder = out or Path("runs") / f"optimize-{source.path.stem}"
     until = time.monotonic() + seconds
     notes: list[str] = []
-    if judged.task is None:
-        raise InputError(f"{data}: nobody has said what is on these pictures", "give labelled pictures as --data")
+    judged = _labelled(judged, notes)
     calibration = _calibration(calibrate, data, judged, notes)
     with drafting(folder / "winner") as scratch, only_warnings():
-        plain = _plain(source, scratch, class_, trust)
+        origin = _origin(source, scratch, class_, trust)
+        plain = origin.graph
         family = decoder or plain.passport.decoder
         if family is None:
             raise InputError(f"{source.path}: its outputs do not say how they are read", "give --decoder")
         sizes = _sizes(plain, imgsz)
         with ExitStack() as opened:
             asked = None if input_size(plain) else sizes[0]
-            session = opened.enter_context(open_model(plain.path, backend="onnxruntime", device=device, trust=True))
+            origins = {one.graph.sha256: one for one in (origin, *_variants(variants, plain, family))}
             able: list[Recipe] = []
-            for graph in (plain, *_variants(variants, plain, family)):
-                other = opened.enter_context(open_model(graph.path, backend="onnxruntime", device=session.device))
-                feeds = feeds_of(graph, other, lambda: calibration, decoder=family, imgsz=asked)
-                able += recipes(graph, feeds, session.device, "" if graph is plain else graph.path.stem)
+            for one in origins.values():
+                session = opened.enter_context(open_model(one.graph.path, backend="onnxruntime", device=device))
+                feeds = feeds_of(one.graph, session, lambda: calibration, decoder=family, imgsz=asked)
+                able += recipes(one.graph, feeds, session.device, "" if one is origin else one.graph.path.stem)
             on_cpu = session.device == "cpu"
             question = Question(
-                plain, family, judged, judged.task, max_degradation, sizes,
+                plain, family, judged, str(judged.task), max_degradation, sizes,
                 lanes=tuple(sorted({1, cores()})) if on_cpu else (1,),
                 batches=(1, 4) if isinstance(plain.inputs[0].shape[0], str) else (1,),
                 device=session.device, threads=threads or cores(), iou=iou,
@@ -172,14 +172,13 @@ def optimize(
                 winner = None
                 best, tried = _decided(search, target, accept == POINT)
                 while best is not None and winner is None:
-                    winner = _settled(source, best, search, folder, judged, calibration, accept)
+                    winner = _settled(origins, best, search, folder, calibration, accept)
                     if winner is None:
                         search.refuse(best.setting.recipe)
                         best, tried = _decided(search, target, accept == POINT)
             finally:
                 search.close()
-    shown = sorted(tried, key=lambda one: -one.ratio)
-    told = best or next((one for one in shown if one.held), baseline)
+    told = best or next((one for one in tried if one.held), baseline)
     held = told.held
     assert held is not None
     undecided = best is None and any(one.held and one.held.decision == "undecided" for one in tried)
@@ -194,24 +193,23 @@ def optimize(
         held.margin,
         baseline,
         tuple(front([baseline, *tried])),
-        tuple(shown),
+        tuple(tried),
         complete,
         held.more_samples if undecided else None,
         folder / "report.html",
         tuple(dict.fromkeys([*notes, *search.notes])),
     )
-    write_report(report.report, source, judged, baseline, shown, best)
+    write_report(report.report, source, judged, baseline, tried, best)
     return report
 
 
 def _decided(search: Search, target: float | None, accepted: bool) -> tuple[Tried | None, list[Tried]]:
-    """The answer, once the fastest few were measured again, and why each of the others is not it."""
-    plainest = list(search.recipes)
+    """The answer, once the fastest few were measured again; all with why they are not it, the fastest first."""
     able = sorted((one for one in search.tried if holds(one, accepted)), key=lambda one: -one.ratio)
-    renewed = {one.setting: one for one in search.again(able[:_PLAYOFF] if len(able) > 1 else [])}
-    tried = [renewed.get(one.setting, one) for one in search.tried]
-    best = answer(tried, plainest, target, accepted)
-    return best, [dataclasses.replace(one, lost=_lost(one, best, target, accepted)) for one in tried]
+    search.again(able[:_PLAYOFF] if len(able) > 1 else [])
+    best = answer(search.tried, list(search.recipes), target, accepted)
+    told = [dataclasses.replace(one, lost=_lost(one, best, target, accepted)) for one in search.tried]
+    return best, sorted(told, key=lambda one: -one.ratio)
 
 
 def _lost(one: Tried, best: Tried | None, target: float | None, accepted: bool) -> str:
@@ -227,48 +225,56 @@ def _lost(one: Tried, best: Tried | None, target: float | None, accepted: bool) 
 
 
 def _settled(
-    source: Artifact,
+    origins: Mapping[str, _Origin],
     best: Tried,
     search: Search,
     folder: Path,
-    judged: DataSet,
     calibration: DataSet,
     accept: str | None,
 ) -> Path | None:
     """Write the winner: its graph proven on every picture, and its accuracy on record. None where the proof fails."""
-    recipe, held = search.recipes[best.setting.recipe], best.held
+    recipe, held, judged = search.recipes[best.setting.recipe], best.held, search.question.data
     assert held is not None
-    with drafting(folder / source.path.stem) as scratch:
-        draft = follow(recipe.source, recipe.links or (Link("simplify"),), scratch, source.path.stem)
+    origin = origins[recipe.source.sha256]
+    name = origin.parent.path.stem
+    with drafting(folder / name) as scratch:
+        draft = follow(recipe.source, recipe.links or (Link("simplify"),), scratch, name)
         proof = verify_models(
             recipe.source, draft.artifact, data=judged, asked=recipe.precision, trust=True, steps=draft.steps
         )
         if not proof.verdict.passed:
             return None
-        name = (
-            f"{held.metric}, non-inferior" if held.decision == "passed" else f"{held.metric}, point estimate accepted"
-        )
-        accuracy = Check(name, held.difference, -held.margin, True)
-        verdict = Verdict((source.sha256, draft.artifact.sha256), (*proof.verdict.checks, accuracy))
+        how = "non-inferior" if held.decision == "passed" else "point estimate accepted"
+        accuracy = Check(f"{held.metric}, {how}", held.difference, -held.margin, True)
+        verdict = dataclasses.replace(proof.verdict, checks=(*proof.verdict.checks, accuracy))
         options = {
             "ratio": round(best.ratio, 3), "imgsz": best.setting.imgsz, "lanes": best.setting.lanes,
             "batch": best.setting.batch, "backend": recipe.backend, "data": judged.sha256,
             "calibration": calibration.sha256, "interval": [held.low, held.high], "accept": accept or "",
         }  # fmt: skip
-        steps = (*draft.steps, Step("optimize", options))
+        steps = (*origin.steps, *draft.steps, Step("optimize", options))
         passport = dataclasses.replace(draft.artifact.passport, imgsz=_size_of(draft.artifact, best.setting.imgsz))
         draft = dataclasses.replace(draft, artifact=dataclasses.replace(draft.artifact, passport=passport), steps=steps)
-        return settle(draft, folder / draft.artifact.path.name, source, [verdict]).path
+        return settle(draft, folder / draft.artifact.path.name, origin.parent, [*origin.evidence, verdict]).path
 
 
 def _size_of(artifact: Artifact, longer: int) -> tuple[int, int]:
     return input_size(artifact) or (longer, longer)
 
 
-def _plain(source: Artifact, folder: Path, class_: str | None, trust: bool) -> Artifact:
+class _Origin(NamedTuple):
+    """A plain ONNX graph that forms are made from, and what it was made from itself, how, and on which proof."""
+
+    graph: Artifact
+    parent: Artifact
+    steps: tuple[Step, ...] = ()
+    evidence: tuple[Verdict, ...] = ()
+
+
+def _origin(source: Artifact, folder: Path, class_: str | None, trust: bool) -> _Origin:
     """The model as an ONNX graph in float32: itself, or made from it."""
     if source.format == "onnx":
-        return source
+        return _Origin(source, source)
     options = {"class_": class_, "trust": trust, "dynamic": True}
     draft = follow(source, [Link("to_onnx", options)], folder, source.path.stem)
     proof = verify_models(source, draft.artifact, trust=trust, class_=class_, steps=draft.steps)
@@ -276,10 +282,10 @@ def _plain(source: Artifact, folder: Path, class_: str | None, trust: bool) -> A
         raise ModelRefused(
             f"{source.path}: its ONNX form is not the same model\n{proof}", "throughline export --to onnx"
         )
-    return draft.artifact
+    return _Origin(draft.artifact, source, draft.steps, (proof.verdict,))
 
 
-def _variants(text: str | None, plain: Artifact, decoder: str) -> list[Artifact]:
+def _variants(text: str | None, plain: Artifact, decoder: str) -> list[_Origin]:
     """The other models, which must say their classes alike to be compared."""
     told = []
     for name in filter(None, (part.strip() for part in (text or "").split(","))):
@@ -289,7 +295,7 @@ def _variants(text: str | None, plain: Artifact, decoder: str) -> list[Artifact]
                 f"--variants: {name} is {other.format}, read by {other.passport.decoder or 'nothing known'}",
                 f"give ONNX files that are read as {plain.path.name} is: by {decoder}",
             )
-        told.append(other)
+        told.append(_Origin(other, other))
     return told
 
 
@@ -307,6 +313,16 @@ def _sizes(plain: Artifact, asked: str | None) -> tuple[int, ...]:
     return tuple(dict.fromkeys(map(int, parts)))
 
 
+def _labelled(data: DataSet, notes: list[str]) -> DataSet:
+    """The pictures of which it is known what is on them."""
+    known = [sample for sample in data if sample.truth is not None]
+    if not known or data.task is None:
+        raise InputError(f"{data.name}: nobody has said what is on these pictures", "give labelled pictures as --data")
+    if len(known) < len(data):
+        notes.append(f"{len(data) - len(known):,} of {len(data):,} pictures have no labels and were left out")
+    return dataclasses.replace(data, samples=known)
+
+
 def _calibration(asked: str | None, data: str, judged: DataSet, notes: list[str]) -> DataSet:
     """Pictures for INT8, and not those that decide where there are others."""
     if asked is not None:
@@ -315,8 +331,7 @@ def _calibration(asked: str | None, data: str, judged: DataSet, notes: list[str]
         chosen = next((other for split in ("train", "val", "test") if (other := _other(data, split, judged))), judged)
     if shared := shared_pictures(chosen, judged):
         notes.append(f"{len(shared)} pictures both calibrate INT8 and judge it: give others with --calibrate")
-    step = max(1, len(chosen) // _CALIBRATION)
-    return dataclasses.replace(chosen, samples=chosen.samples[::step][:_CALIBRATION])
+    return chosen.few(CALIBRATION)
 
 
 def _other(data: str, split: str, judged: DataSet) -> DataSet | None:
