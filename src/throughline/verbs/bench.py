@@ -102,6 +102,7 @@ def bench(
     imgsz: int | None = None,
     rounds: int = 10,
     decoder: str | None = None,
+    class_: str | None = None,
     trust: bool = False,
     out: Path | None = None,
 ) -> BenchReport:
@@ -119,6 +120,7 @@ def bench(
         imgsz: The models' longer input side, where they leave it open.
         rounds: How often it is each one's turn.
         decoder: How the models' outputs are read, where their files do not say.
+        class_: What builds the network that a state dict belongs to (package.module:factory).
         trust: Open models that are programs and that no passport of this machine vouches for.
         out: The folder of the report and the samples; runs/bench-MODEL when not given.
     """
@@ -143,6 +145,7 @@ def bench(
             name: Setup(
                 "engine", str(artifact.path), runtime, device, threads, batch, imgsz,
                 decoder or artifact.passport.decoder, shown if takes_pictures(artifact) else source, trust, "", STRETCH,
+                class_,
             )
             for name, (artifact, runtime) in ways.items()
         }  # fmt: skip

@@ -125,6 +125,7 @@ def evaluate(
     backend: str = "auto",
     device: str = "auto",
     threads: int = 0,
+    class_: str | None = None,
     trust: bool = False,
     out: Path | None = None,
 ) -> EvaluateReport:
@@ -143,6 +144,7 @@ def evaluate(
         backend: The runtime: auto, onnxruntime, openvino and so on.
         device: Where to run: auto, cpu, gpu or gpu:N.
         threads: CPU threads; 0 is every core.
+        class_: What builds the network that a state dict belongs to (package.module:factory).
         trust: Open a model that is a program and that no passport of this machine vouches for.
         out: The folder of the report; runs/evaluate-MODEL when not given.
     """
@@ -161,7 +163,9 @@ def evaluate(
     with writing(folder):
         folder.mkdir(parents=True, exist_ok=True)
     least = 0.0 if task == "classify" else conf
-    with open_model(artifact.path, backend=backend, device=device, threads=threads or None, trust=trust) as session:
+    with open_model(
+        artifact.path, backend=backend, device=device, threads=threads or None, class_=class_, trust=trust
+    ) as session:
 
         def detector(frame: tuple[int, int]) -> Detector:
             return detector_for(artifact, session, decoder=decoder, frame=frame, imgsz=imgsz, conf=least, iou=iou)

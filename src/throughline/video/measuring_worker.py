@@ -65,6 +65,7 @@ class Setup:
     trust: bool
     scratch: str
     seconds: float = STRETCH
+    class_: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,7 +133,7 @@ def run(setup: Setup) -> Iterator[tuple[Held, _Measure]]:
     asked = {
         "save": "jsonl", "tracker": NO_TRACKER, "backend": setup.backend, "device": setup.device,
         "threads": setup.threads, "decoder": setup.decoder, "imgsz": setup.imgsz, "batch": setup.batch,
-        "trust": setup.trust, "max_frames": _WARM_FRAMES,
+        "trust": setup.trust, "class_": setup.class_, "max_frames": _WARM_FRAMES,
     }  # fmt: skip
     options = {name: value for name, value in asked.items() if value is not None}
     assert setup.source is not None
@@ -179,15 +180,11 @@ def main() -> None:
 
 
 def _opened(artifact: Artifact, setup: Setup) -> Session:
-    try:
-        return open_model(
-            setup.model, backend=setup.backend, device=setup.device, threads=setup.threads or None, trust=setup.trust
-        )
-    except InputError as error:
-        if artifact.format not in ("checkpoint", "safetensors"):
-            raise
-        graph = f"throughline export {setup.model} --to onnx --class package.module:function"
-        raise InputError(error.problem, f"measure a form that needs no code: {graph}") from None
+    of_weights = artifact.format in ("checkpoint", "safetensors")
+    return open_model(
+        setup.model, backend=setup.backend, device=setup.device, threads=setup.threads or None, trust=setup.trust,
+        class_=setup.class_ if of_weights else None,
+    )  # fmt: skip
 
 
 def _batch(artifact: Artifact, setup: Setup) -> int:
