@@ -10,7 +10,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import final
 
-from throughline.contracts.errors import InputError
 from throughline.plugins import Plugin
 from throughline.settings import setting
 from throughline.training.recipe import Recipe
@@ -57,7 +56,30 @@ class Options:
 
 def train(recipe: Recipe, run: Run) -> Trained:
     """Carry out a recipe."""
-    raise InputError(f"'{recipe.name}' cannot be trained yet", "wait for it")
+    import torch
+
+    from throughline.training.loop.beginning import begin
+    from throughline.training.loop.loop import Loop
+    from throughline.training.loop.surroundings import seeded, torch_device
+    from throughline.training.trainers._program import write_onnx
+
+    device, path = torch_device(run.device), run.folder / "model.onnx"
+    with seeded(recipe.seed, device):
+        begun = begin(recipe, run)
+        loop = Loop(begun.network, begun.lesson, recipe.options, run, recipe.seed, device)
+        if run.resume:
+            loop.go_on()
+        ended = loop.carry_out()
+        run.say(f"{ended.why}; the best weights are those of epoch {ended.epoch}")
+        lesson, network = begun.lesson, loop.answering.cpu().to(memory_format=torch.contiguous_format)
+        taken = lesson.interface()
+        verified = write_onnx(
+            network, path, taken.inputs, taken.example, taken.about, data=taken.pictures, arrays=taken.arrays
+        )
+    return Trained(
+        path, ended.metrics, lesson.metric, lesson.higher_is_better, lesson.sha256, taken.about,
+        baseline=lesson.baseline(), parent=begun.parent, evidence=(verified.verdict,),
+    )  # fmt: skip
 
 
 PLUGIN = Plugin(
