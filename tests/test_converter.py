@@ -7,7 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx
 import pytest
+from onnx import TensorProto, helper, numpy_helper
 
 from throughline import TensorRTConverter
 from throughline.bundled import DETECTOR, WEIGHTS
@@ -67,6 +69,36 @@ def test_a_graph_that_is_no_longer_the_model_becomes_no_engine(model: Path) -> N
     assert not model.with_suffix(".engine").exists()
     with pytest.raises(InputError, match="both given"):
         converter.convert(model, half=True, int8=nothing_to_see)
+
+
+@rtx
+def test_a_graph_that_asks_for_absurd_memory_is_opened_in_a_child_first(tmp_path: Path) -> None:
+    parts = {"root": np.array([1 << 30], np.int64), "factor": np.array([1 << 10], np.int64)}
+    graph = helper.make_graph(
+        [
+            helper.make_node("Mul", ["root", "factor"], ["size"]),
+            helper.make_node("ConstantOfShape", ["size"], ["filled"]),
+            helper.make_node("Add", ["x", "filled"], ["y"]),
+        ],
+        "greedy",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, [1])],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, None)],
+        [numpy_helper.from_array(value, name) for name, value in parts.items()],
+    )
+    path = tmp_path / "greedy.onnx"
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9), path)
+    with pytest.raises(ModelRefused, match="asked for more than"):
+        TensorRTConverter("8.9").convert(path, half=True)
+
+
+@rtx
+def test_what_would_be_overwritten_is_said_before_anything_is_built(
+    model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model.with_suffix(".engine").write_bytes(b"somebody else's")
+    monkeypatch.setattr("throughline.converter.follow", lambda *_: pytest.fail("it was built"))
+    with pytest.raises(InputError, match="is there already"):
+        TensorRTConverter("8.9").convert(model)
 
 
 @rtx

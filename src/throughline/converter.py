@@ -13,23 +13,25 @@ from typing import TYPE_CHECKING, Any, final
 
 import numpy as np
 
-from throughline.contracts.artifacts import Array, Artifact
+from throughline.contracts.artifacts import Array, Artifact, TensorSpec
 from throughline.contracts.errors import InputError, ModelRefused, ThroughlineError, Unavailable
 from throughline.contracts.samples import DataSet
 from throughline.contracts.verdicts import Check, Verdict
+from throughline.models import passport as passports
 from throughline.models.artifact import read_artifact
 from throughline.models.backends import devices
-from throughline.models.chain import Drafted, Link, drafting, follow, settle
+from throughline.models.chain import Drafted, Link, drafting, follow, refuse_to_overwrite, settle
+from throughline.models.loading import check
 from throughline.models.session import open_model
 from throughline.models.timing import PerformanceStats
 from throughline.models.transforms import Feeds
 from throughline.terminal import human_bytes
+from throughline.vision.detector import USUAL_SIZE
 
 if TYPE_CHECKING:
     from throughline.evaluation.verification import Verification
 
 _UNRUN = Check("the engine itself", "not run on this machine", "built for another", True)
-_SIDE = 640
 
 
 @final
@@ -133,7 +135,8 @@ class TensorRTConverter:
 
         Raises:
             InputError: it is no ONNX model, or cannot be built as asked.
-            ModelRefused: the engine, or the graph it is built from, is not the same model any more.
+            ModelRefused: opening it would do harm; or the engine, or the graph it is built from, is not the same
+                model any more.
         """
         if half and int8 is not None:
             raise InputError("half and int8 were both given", "one of them: INT8 leaves the rest in FP32 by itself")
@@ -144,6 +147,8 @@ class TensorRTConverter:
                 f"export it first: throughline export {source.path} --to onnx",
             )
         target = Path(out) if out is not None else source.path.with_suffix(".engine")
+        refuse_to_overwrite(target, source)
+        check(source.path, passport_holds=passports.vouched(source))
         asked = "float16" if half else "int8" if int8 is not None else None
         links = [Link("half")] if half else [Link("int8", {"feeds": int8, "for_": "nvidia"})] if int8 else []
         checks: list[Check] = []
@@ -208,8 +213,8 @@ class TensorRTConverter:
             raise InputError(f"batch={batch}, runs={runs}: both are at least 1", "give more")
         artifact = read_artifact(model)
         with open_model(artifact.path, **opening) as session:
-            size = imgsz or artifact.passport.imgsz or (_SIDE, _SIDE)
-            feeds = {spec.name: _seeded(spec.dtype, spec.shape, batch, size) for spec in session.inputs}
+            size = imgsz or artifact.passport.imgsz or (USUAL_SIZE, USUAL_SIZE)
+            feeds = {spec.name: _seeded(spec, batch, size) for spec in session.inputs}
             session.warm_up(feeds=feeds)
             for _ in range(runs):
                 session.predict(feeds)
@@ -245,8 +250,8 @@ def _proven(source: Artifact, candidate: Artifact, **limits: Any) -> tuple[Check
     return verdict.checks
 
 
-def _seeded(dtype: str, shape: tuple[int | str, ...], batch: int, size: tuple[int, int]) -> Array:
-    sizes = [axis if isinstance(axis, int) else batch if place == 0 else 1 for place, axis in enumerate(shape)]
-    if len(shape) == 4:
-        sizes[2:] = [axis if isinstance(axis, int) else side for axis, side in zip(shape[2:], size, strict=True)]
-    return np.random.default_rng(0).random(sizes).astype(dtype)
+def _seeded(spec: TensorSpec, batch: int, size: tuple[int, int]) -> Array:
+    sizes = list(spec.concrete(batch, 1))
+    if len(sizes) == 4:
+        sizes[2:] = [axis if isinstance(axis, int) else side for axis, side in zip(spec.shape[2:], size, strict=True)]
+    return np.random.default_rng(0).random(sizes).astype(spec.dtype)
