@@ -80,6 +80,12 @@ class MissingExtra(Unavailable):
         super().__init__(f"{purpose} needs {package}, which is not installed", f"pip install 'throughline[{extra}]'")
 
 
+def first_line(error: Exception) -> str:
+    """The first line of a library's error that says something; libraries put pages after it, or nothing at all."""
+    lines = (line.strip() for line in str(error).splitlines())
+    return next((line for line in lines if line), type(error).__name__)
+
+
 def nearest(name: str, allowed: Iterable[str]) -> str:
     """Say which valid name the caller probably meant, for the ``fix`` of an error."""
     names = sorted(allowed)

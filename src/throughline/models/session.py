@@ -204,7 +204,7 @@ def open_model(
     if not path.is_file():
         choice = choose(path)
         path, seen = choice.path, list(map(str, choice.passed_over))
-    description, passport = _cleared(path, trust)
+    description, passport, holds = _cleared(path, trust)
     name = backend_for(description) if backend == "auto" else backend
     formats = BACKENDS.get(name).facts["formats"]
     if description.format not in formats:
@@ -229,6 +229,8 @@ def open_model(
         options["build"] = _building(path, class_, trust)
     elif class_ is not None:
         raise InputError(f"{path} is {description.format}, which brings its own network", "leave the class away")
+    if description.format == "skops":
+        options["trust"] = trust or holds
     try:
         runner: Runner = BACKENDS.make(name, path, device=chosen, threads=threads, **options)
     except OutOfMemory as error:
@@ -250,14 +252,14 @@ def open_model(
     return session
 
 
-def _cleared(path: Path, trust: bool) -> tuple[Description, Passport | None]:
-    """What is known of a file that is safe to open; anything else is refused."""
+def _cleared(path: Path, trust: bool) -> tuple[Description, Passport | None, bool]:
+    """What is known of a file that is safe to open, and whether its passport vouches for it; others are refused."""
     from throughline.models.loading import check
 
     if (passport := passports.read(path)) is not None:
         passports.verify(path, passport)
     holds = passport is not None and passports.lacks(passport) is None
-    return check(path, trust=trust, passport_holds=holds), passport
+    return check(path, trust=trust, passport_holds=holds), passport, holds
 
 
 def _building(path: Path, class_: str | None, trust: bool) -> Callable[[Path], Any]:
@@ -291,7 +293,7 @@ def _device(backend: str, asked: str, allow_cpu: bool) -> tuple[str, tuple[str, 
     problem = f"{backend} cannot use {name} here: it has {', '.join(there) or 'nothing to run on'}"
     if name != "cpu" and allow_cpu and "cpu" in there:
         return "cpu", (f"{problem}; running on the CPU instead",)
-    raise Unavailable(problem, "pass device='auto'" + (" or allow_cpu=True" if name != "cpu" else ""))
+    raise Unavailable(problem, f"let the device be chosen (auto), or name one that is there: {', '.join(there)}")
 
 
 def _all_finite(array: Array) -> bool:

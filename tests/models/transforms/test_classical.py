@@ -171,7 +171,7 @@ def test_what_is_not_of_the_libraries_is_refused_by_name(tmp_path: Path) -> None
     about = identify(path)
     assert about.risk.level == "program"
     assert any(name.endswith("shout") for name in about.risk.globals)
-    with pytest.raises(ModelRefused, match=r"would build .*shout"):
+    with pytest.raises(ModelRefused, match=r"is a program .*shout"):
         TRANSFORMS.make("classical", read_artifact(path), tmp_path / "model.onnx")
     with pytest.raises(ModelRefused, match="is a program"):
         open_model(path)
@@ -230,8 +230,13 @@ def test_a_type_of_scikit_learn_that_no_estimator_is_made_of_is_not_built(tmp_pa
     with zipfile.ZipFile(path, "w") as archive:
         for entry, data in entries.items():
             archive.writestr(entry, data)
-    with pytest.raises(ModelRefused, match=r"would build sklearn\.utils\._mocking\.MockDataFrame"):
+    refusal = r"would build sklearn\.utils\._mocking\.MockDataFrame, which trained estimators .* not known"
+    with pytest.raises(ModelRefused, match=refusal):
         open_model(path)
+    with pytest.raises(ModelRefused, match=refusal):
+        TRANSFORMS.make("classical", read_artifact(path), tmp_path / "model.onnx")
+    with pytest.raises(InputError, match="the estimator could not be run"):
+        open_model(path, trust=True)  # the user's word is heard: it is built, and is no estimator
 
 
 @pytest.mark.parametrize("name", ["model.json", "model.txt", "model.skops"])

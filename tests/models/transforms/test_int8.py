@@ -19,7 +19,7 @@ from throughline.contracts.frames import Frame
 from throughline.evaluation.boxes import score_boxes
 from throughline.models.artifact import read_artifact
 from throughline.models.session import open_model
-from throughline.models.transforms import TRANSFORMS
+from throughline.models.transforms import TRANSFORMS, int8
 from throughline.models.transforms._calibration import ranges
 from throughline.models.transforms._sensitivity import difference
 from throughline.testing.transforms import detector, pictures
@@ -161,6 +161,27 @@ def test_the_layer_that_spoils_the_answers_is_found_and_left_out(tmp_path: Path)
     by_hand = make("kept.onnx", sensitive="none", keep=("layer1", "relu1", "layer2"))
     assert by_hand["error"] < 0.25
     assert by_hand["kept"] == ["layer1", "relu1", "layer2"]
+
+
+def test_nothing_is_made_or_asked_twice(parent: Artifact, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    walks, made, quantise = 0, 0, int8._quantised
+
+    def counted() -> Iterator[dict[str, np.ndarray]]:
+        nonlocal walks
+        walks += 1
+        return feeds()
+
+    def counting(*args: Any) -> Any:
+        nonlocal made
+        made += 1
+        return quantise(*args)
+
+    monkeypatch.setattr(int8, "_quantised", counting)
+    result = TRANSFORMS.make("int8", parent, tmp_path / "int8.onnx", feeds=counted, error=1e-9)
+    tried = 3  # of five layers at most two are left out: none, one, two
+    assert made == tried
+    assert walks == 2 + 1 + 1, "the ranges take two, the float model's answers one, each layer's share one"
+    assert len(result.step.options["left_out"]) <= 2
 
 
 def test_pairs_for_nvidia_are_symmetric_and_biases_float(parent: Artifact, tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -79,6 +80,15 @@ def test_the_bundled_detector_finds_the_same_objects(backend: str, tmp_path: Pat
                 expected,
                 0.0 if backend == "onnxruntime" else 1e-2,
             )
+
+
+def test_what_only_the_passport_knows_goes_into_the_file(tmp_path: Path) -> None:
+    source = read_artifact(head(tmp_path / "head.onnx", ["batch", 7, "places"]))
+    source = replace(source, passport=replace(source.passport, licence="MIT", stride=16, imgsz=(64, 96)))
+    TRANSFORMS.make("nms", source, tmp_path / "nms.onnx", max_det=20)
+    child = read_artifact(tmp_path / "nms.onnx").passport
+    assert (child.labels, child.licence, child.stride, child.imgsz) == (LABELS, "MIT", 16, (64, 96))
+    assert child.decoder == "yolo"
 
 
 @pytest.mark.parametrize(("places", "max_det"), [(2000, 300), (5000, 300), (40, 100), (1, 10)])

@@ -13,7 +13,7 @@ from typing import Any, Final, final
 import numpy as np
 
 from throughline.contracts.artifacts import Array
-from throughline.contracts.errors import InputError, MissingExtra, ModelRefused
+from throughline.contracts.errors import InputError, MissingExtra, ModelRefused, first_line
 
 FORMATS: Final = ("skops", "xgboost", "lightgbm")
 _TRAINED_PARTS: Final = frozenset({
@@ -91,18 +91,20 @@ def _skops(path: Path, trust: bool) -> Estimator:
         from sklearn.base import is_classifier, is_regressor
     except ModuleNotFoundError as error:
         raise MissingExtra(str(error.name), "a scikit-learn estimator", "classical") from None
-    asked = set(skops.io.get_untrusted_types(file=path))
+    try:
+        asked = set(skops.io.get_untrusted_types(file=path))
+    except Exception as error:
+        raise _unreadable(path, "skops", error, "skops.io.dump") from None
     if (strange := sorted(asked - _TRAINED_PARTS)) and not trust:
         raise ModelRefused(
-            f"{path} would build {', '.join(strange[:4])}, which is not of scikit-learn, XGBoost or LightGBM",
+            f"{path} would build {', '.join(strange[:4])}, "
+            "which trained estimators of scikit-learn, XGBoost and LightGBM are not known to be made of",
             "say --trust if you know where it comes from",
         )
     try:
         model = skops.io.load(path, trusted=sorted(asked))
     except Exception as error:
-        raise InputError(
-            f"{path}: skops cannot open it: {str(error)[:200]}", "save it again with skops.io.dump"
-        ) from None
+        raise _unreadable(path, "skops", error, "skops.io.dump") from None
     if not (is_classifier(model) or is_regressor(model)):
         raise InputError(f"{path} is {type(model).__name__}, which predicts nothing", "save the whole pipeline")
     features = getattr(model, "n_features_in_", None)
@@ -124,9 +126,7 @@ def _xgboost(path: Path) -> Estimator:
         model = xgboost.XGBClassifier() if objective.startswith(("binary:", "multi:")) else xgboost.XGBRegressor()
         model.load_model(str(path))
     except Exception as error:
-        raise InputError(
-            f"{path}: XGBoost cannot open it: {str(error).splitlines()[0][:200]}", "save it again with save_model"
-        ) from None
+        raise _unreadable(path, "XGBoost", error, "save_model") from None
     return Estimator(model, int(booster.num_features()), _classes(model))
 
 
@@ -138,13 +138,15 @@ def _lightgbm(path: Path) -> Estimator:
     try:
         model = lightgbm.Booster(model_file=str(path))
     except Exception as error:
-        raise InputError(
-            f"{path}: LightGBM cannot open it: {str(error).splitlines()[0][:200]}", "save it again with save_model"
-        ) from None
+        raise _unreadable(path, "LightGBM", error, "save_model") from None
     objective = str(model.params.get("objective", ""))
     many = model.num_model_per_iteration()
     classifies = objective.startswith(("binary", "multiclass"))
     return Estimator(model, int(model.num_feature()), tuple(range(max(2, many))) if classifies else ())
+
+
+def _unreadable(path: Path, library: str, error: Exception, saved_by: str) -> InputError:
+    return InputError(f"{path}: {library} cannot open it: {first_line(error)[:200]}", f"save it again with {saved_by}")
 
 
 def _classes(model: Any) -> tuple[Any, ...]:

@@ -104,7 +104,7 @@ class Trial:
 def prove(model: Any, trial: Trial) -> Problem | None:
     """The first thing that stands against the new axes; None where there is nothing."""
     opened = Opened(model)
-    original = Opened(trial.original)
+    original = Opened(trial.original) if trial.common else None
     fixed = _declared(trial.original)[0]
     for size in trial.sizes:
         other_sides = size[1:] != trial.base[1:]
@@ -117,7 +117,7 @@ def prove(model: Any, trial: Trial) -> Problem | None:
                 axis = "the size of pictures"
             return Problem(axis, size, f"it does not run at {_said(size)}", stopped.node, stopped.op)
         trial.shapes[size] = {name: value.shape for name, value in together.items()}
-        if trial.common and not other_sides:
+        if original is not None and not other_sides:
             reference, single, times = trial.original, original, fixed
         elif size[0] > 1 and not isinstance(_declared(model)[0], int):
             reference, single, times = model, opened, 1

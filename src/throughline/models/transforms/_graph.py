@@ -11,22 +11,24 @@ from pathlib import Path
 from typing import Any, Final
 
 from throughline.contracts.artifacts import Array, Artifact
-from throughline.contracts.errors import InputError, ModelRefused
+from throughline.contracts.errors import InputError, ModelRefused, first_line
 
+USUAL_SIZE: Final = 640
+"""The side of pictures, where nobody has said."""
+USUAL_STRIDE: Final = 32
+"""What the sides of pictures are multiples of, where nobody has said."""
 OUTSIDE_FROM: Final = 1_500_000_000
 """From so many bytes on, weights are kept in a file beside the graph: protobuf ends at two gigabytes."""
 STANDARD: Final = ("", "ai.onnx")
 
 
-def load(source: Artifact, transform: str) -> Any:
-    """The graph of an artifact with all its weights in memory.
+def cleared(source: Artifact, transform: str) -> Path:
+    """Where the graph of an artifact is, once it is known to be one that may be read.
 
     Raises:
         InputError: the artifact is not ONNX, or damaged.
         ModelRefused: it reaches for files that are not its own.
     """
-    import onnx
-
     from throughline.models.loading.onnx_guard import check_onnx
 
     if source.format != "onnx":
@@ -35,7 +37,14 @@ def load(source: Artifact, transform: str) -> Any:
             f"export it first: throughline export {source.path} --to onnx",
         )
     check_onnx(source.path)
-    model = onnx.load(source.path)
+    return source.path
+
+
+def load(source: Artifact, transform: str) -> Any:
+    """The graph of an artifact with all its weights in memory; refused where ``cleared`` refuses it."""
+    import onnx
+
+    model = onnx.load(cleared(source, transform))
     if (version := opset(model)) < 11:
         raise InputError(
             f"{source.path} is of opset {version}; '{transform}' takes 11 and later",
@@ -60,9 +69,9 @@ def raised_to(model: Any, least: int, why: str) -> Any:
     try:
         raised = version_converter.convert_version(model, least)
     except Exception as error:
-        first = next(iter(str(error).splitlines()), type(error).__name__)
         raise ModelRefused(
-            f"{why} takes opset {least}; the model is of {opset(model)} and cannot be raised: {first[:200]}",
+            f"{why} takes opset {least}; "
+            f"the model is of {opset(model)} and cannot be raised: {first_line(error)[:200]}",
             f"export the model again with opset {least}",
         ) from None
     raised.ir_version = max(raised.ir_version, model.ir_version, 10 if least >= 21 else 8)
@@ -192,6 +201,20 @@ def unknown_names(asked: Sequence[str], nodes: Any, option: str) -> None:
             )
 
 
+def facts_of(source: Artifact) -> dict[str, str]:
+    """What is known of a model, as YOLO exports write it into their files."""
+    about = source.passport
+    facts = {
+        "task": about.task,
+        "stride": None if about.stride is None else str(about.stride),
+        "imgsz": None if about.imgsz is None else str(list(about.imgsz)),
+        "names": str(dict(enumerate(about.labels))) if about.labels else None,
+        "license": about.licence,
+        "decoder": about.decoder,
+    }
+    return {name: value for name, value in facts.items() if value}
+
+
 def set_metadata(model: Any, facts: Mapping[str, str]) -> None:
     """Write facts into the file's own metadata, over those of the same name."""
     kept = [(entry.key, entry.value) for entry in model.metadata_props if entry.key not in facts]
@@ -241,9 +264,8 @@ def _checked(model: Any, what: str) -> None:
     try:
         checker.check_model(model, full_check=True)
     except (checker.ValidationError, shape_inference.InferenceError) as error:
-        first = next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
         raise ModelRefused(
-            f"{what} is no valid ONNX graph: {first[:300]}", "simplify the model first, or export it again"
+            f"{what} is no valid ONNX graph: {first_line(error)[:300]}", "simplify the model first, or export it again"
         ) from None
 
 

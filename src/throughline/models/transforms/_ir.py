@@ -2,29 +2,21 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
 from throughline.contracts.artifacts import Artifact
-from throughline.contracts.errors import InputError, ModelRefused
-from throughline.models.transforms._running import first_line
+from throughline.contracts.errors import ModelRefused, first_line
+from throughline.models.transforms import _graph as graph
 
 
 def read(source: Artifact, transform: str) -> Any:
     """An ONNX artifact as an OpenVINO model."""
     import openvino
 
-    from throughline.models.loading.onnx_guard import check_onnx
-
-    if source.format != "onnx":
-        raise InputError(
-            f"{source.path} is {source.format}; '{transform}' takes onnx",
-            f"export it first: throughline export {source.path} --to onnx",
-        )
-    check_onnx(source.path)
+    path = graph.cleared(source, transform)
     try:
-        model = openvino.Core().read_model(source.path)  # convert_model would do, and may speak to the network
+        model = openvino.Core().read_model(path)  # convert_model would do, and may speak to the network
     except Exception as error:
         raise ModelRefused(
             f"{source.path}: OpenVINO cannot read it: {first_line(error)[:300]}", "simplify it first"
@@ -37,21 +29,7 @@ def write(model: Any, source: Artifact, target: Path, *, half: bool = False) -> 
     """Write a model with its facts; the names of the files beside it."""
     import openvino
 
-    passport = source.passport
-    facts: dict[str, str] = {}
-    if passport.labels:
-        facts["names"] = json.dumps(dict(enumerate(passport.labels)), ensure_ascii=False)
-    if passport.task:
-        facts["task"] = passport.task
-    if passport.decoder:
-        facts["decoder"] = passport.decoder
-    if passport.stride:
-        facts["stride"] = str(passport.stride)
-    if passport.imgsz:
-        facts["imgsz"] = json.dumps(list(passport.imgsz))
-    if passport.licence:
-        facts["license"] = passport.licence
-    for name, value in facts.items():
+    for name, value in graph.facts_of(source).items():
         model.set_rt_info(value, ["model_info", name])
     _name(model)
     openvino.save_model(model, target, compress_to_fp16=half)

@@ -45,6 +45,14 @@ def channel_of(node: Any, dimensions: int) -> int:
     return dimensions - 1
 
 
+def in_eight_bits(weights: Array, node: Any) -> tuple[Array, Array]:
+    """A layer's weights as whole numbers from -127 to 127, and the scale of each channel of its result."""
+    axis = channel_of(node, weights.ndim)
+    others = tuple(one for one in range(weights.ndim) if one != axis)
+    scale = np.maximum(np.abs(weights).max(axis=others, keepdims=True) / 127, 1e-30).astype(np.float32)
+    return np.clip(np.rint(weights / scale), -127, 127).astype(np.int8), scale
+
+
 def with_activations(model: Any, left_out: Sequence[str]) -> set[str]:
     """These layers, and the activation functions that follow them alone: eight bits between the two spare nothing."""
     found = set(left_out)

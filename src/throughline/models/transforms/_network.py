@@ -16,17 +16,16 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, final
 
 from throughline.contracts.artifacts import Array, Artifact, TensorSpec
-from throughline.contracts.errors import InputError, ModelRefused
+from throughline.contracts.errors import InputError, ModelRefused, first_line
 from throughline.models import passport as passports
 from throughline.models.backends.torch import named
-from throughline.models.transforms._running import first_line, quietly
+from throughline.models.transforms._graph import USUAL_SIZE, USUAL_STRIDE
+from throughline.models.transforms._running import quietly
 
 if TYPE_CHECKING:
     import torch
 
 WEIGHTS: Final = ("safetensors", "checkpoint")
-USUAL_SIZE: Final = 640
-USUAL_STRIDE: Final = 32
 _MOST_STRIDES: Final = 256
 _BATCHES: Final = 2
 """The batch of the example: one that is not 1, which PyTorch would take for a constant."""
@@ -76,6 +75,7 @@ def takes(source: Artifact, transform: str, formats: Sequence[str]) -> None:
         return
     if source.format == "onnx":
         fix = "an ONNX graph does not become PyTorch again: give the checkpoint it was exported from"
+        fix += ", or use 'prune_onnx'" * (transform == "prune")
     elif source.format == "torchscript":
         fix = (
             "TorchScript does not pass through torch.export: give the state dict and the class that builds its network"
@@ -202,20 +202,6 @@ def axis_name(axis: int, of: int, number: int) -> str:
     if axis == 0:
         return "batch"
     return ("channels", "height", "width")[axis - 1] if of == 4 else f"axis{number}"
-
-
-def facts_of(source: Artifact) -> dict[str, str]:
-    """What is known of a model, as YOLO exports write it into their files."""
-    about = source.passport
-    facts = {
-        "task": about.task,
-        "stride": None if about.stride is None else str(about.stride),
-        "imgsz": None if about.imgsz is None else str(list(about.imgsz)),
-        "names": str(dict(enumerate(about.labels))) if about.labels else None,
-        "license": about.licence,
-        "decoder": about.decoder,
-    }
-    return {name: value for name, value in facts.items() if value}
 
 
 def tensors(feed: Mapping[str, Array], specs: Iterable[TensorSpec]) -> tuple[torch.Tensor, ...]:

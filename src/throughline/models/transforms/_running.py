@@ -14,7 +14,7 @@ from typing import Any, final
 import numpy as np
 
 from throughline.contracts.artifacts import Array
-from throughline.contracts.errors import InputError, ModelRefused
+from throughline.contracts.errors import InputError, ModelRefused, first_line
 from throughline.hardware import cores
 from throughline.models.transforms import Feeds
 
@@ -72,12 +72,6 @@ class CannotRun(ModelRefused):
         super().__init__(f"the graph does not run{where}: {reason[:300]}", "give feeds that the model takes")
 
 
-def first_line(error: Exception) -> str:
-    """The first line that says something."""
-    lines = (line.strip() for line in str(error).splitlines())
-    return next((line for line in lines if line), type(error).__name__)
-
-
 def each(feeds: Feeds, most: int | None = None) -> Iterator[Mapping[str, Array]]:
     """The feeds, at most so many of them; there has to be one."""
     count = 0
@@ -126,15 +120,14 @@ def add_reduction(model: Any, kind: str, tensor: str, name: str) -> str:
     return name
 
 
-def extremes(model: Any, feeds: Feeds, names: Sequence[str] | None = None) -> dict[str, tuple[float, float]]:
+def extremes(model: Any, feeds: Feeds, names: Sequence[str]) -> dict[str, tuple[float, float]]:
     """The least and the greatest value of each tensor over all feeds.
 
     Args:
         model: a graph with its shapes inferred.
         feeds: what to run it on.
-        names: the tensors; all of float32 when not given.
+        names: the tensors.
     """
-    names = float_tensors(model) if names is None else list(names)
     probe = with_outputs(model, ())
     wanted = []
     for number, name in enumerate(names):

@@ -7,8 +7,7 @@ graph, so that one opened graph measures all of them.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, final
 
 import numpy as np
 
@@ -16,7 +15,7 @@ from throughline.contracts.artifacts import Array
 from throughline.models.transforms import Feeds
 from throughline.models.transforms._calibration import Ranges
 from throughline.models.transforms._graph import constants
-from throughline.models.transforms._layers import channel_of
+from throughline.models.transforms._layers import in_eight_bits
 from throughline.models.transforms._running import Opened, each
 
 _FEEDS: Final = 8
@@ -25,12 +24,26 @@ _GAP: Final = 10.0
 _SWITCHES: Final = "throughline_switches"
 
 
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """How far the answers are from the float model's: a share of their own size, and the feeds it was measured on."""
+@final
+class Judge:
+    """The float model's answers on the first few feeds, kept, and how far a quantised graph is from them.
 
-    error: float
-    feeds: int
+    Attributes:
+        feeds: how many there are in all.
+    """
+
+    def __init__(self, original: Any, feeds: Feeds) -> None:
+        opened = Opened(original, optimised=True)
+        self.feeds = 0
+        self._expected: list[tuple[Mapping[str, Array], dict[str, Array]]] = []
+        for self.feeds, feed in enumerate(each(feeds), 1):
+            if self.feeds <= _FEEDS:
+                self._expected.append((dict(feed), opened.run(feed)))
+
+    def error(self, quantised: Any) -> float:
+        """The difference of the answers, as a share of their own size."""
+        opened = Opened(quantised, optimised=True)
+        return float(np.mean([difference(answers, opened.run(feed)) for feed, answers in self._expected]))
 
 
 def difference(reference: Mapping[str, Array], candidate: Mapping[str, Array]) -> float:
@@ -72,16 +85,6 @@ def _parts(reach: Array) -> list[Array]:
         small = reach <= flat[wide[-1]]
         return [small, ~small]
     return [np.ones(reach.shape, np.bool_)]
-
-
-def outcome(original: Any, quantised: Any, feeds: Feeds) -> Outcome:
-    """How far two graphs are apart on the first few feeds; and how many feeds there are."""
-    one, other = Opened(original, optimised=True), Opened(quantised, optimised=True)
-    errors, count = [], 0
-    for count, feed in enumerate(each(feeds), 1):
-        if count <= _FEEDS:
-            errors.append(difference(one.run(feed), other.run(feed)))
-    return Outcome(float(np.mean(errors)), count)
 
 
 def sensitivities(
@@ -145,7 +148,8 @@ def _switched(model: Any, names: Sequence[str], ranges: Ranges, symmetric: bool)
         nodes.append(helper.make_node("Gather", [_SWITCHES, place], [switch]))
         for index, name in enumerate(node.input[:2]):
             if name in known:
-                rounded = constant(f"{prefix}_rounded_{index}", rounded_weights(known[name], node))
+                packed, scales = in_eight_bits(known[name], node)
+                rounded = constant(f"{prefix}_rounded_{index}", np.asarray(packed * scales, np.float32))
                 nodes.append(helper.make_node("Where", [switch, rounded, name], [f"{prefix}_in_{index}"]))
                 made.input[index] = f"{prefix}_in_{index}"
             elif name in ranges:
@@ -162,14 +166,6 @@ def _switched(model: Any, names: Sequence[str], ranges: Ranges, symmetric: bool)
     copy.graph.node.extend(nodes)
     del copy.graph.value_info[:]
     return copy
-
-
-def rounded_weights(weights: Array, node: Any) -> Array:
-    """What is left of weights in eight bits, a scale for each channel of the result."""
-    axis = channel_of(node, weights.ndim)
-    others = tuple(one for one in range(weights.ndim) if one != axis)
-    scale = np.maximum(np.abs(weights).max(axis=others, keepdims=True) / 127, 1e-12)
-    return np.asarray(np.clip(np.rint(weights / scale), -127, 127) * scale, np.float32)
 
 
 def _eight_bits(low: float, high: float, symmetric: bool) -> tuple[Array, Array]:

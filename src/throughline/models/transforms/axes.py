@@ -9,7 +9,7 @@ refused with the node's name where it cannot.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Any, Literal
 
 from throughline.contracts.artifacts import Artifact, Step
 from throughline.contracts.errors import InputError, ModelRefused
@@ -18,8 +18,6 @@ from throughline.models.transforms import _graph as graph
 from throughline.models.transforms._axes_proof import Problem, Trial, prove
 from throughline.models.transforms._axes_repair import mend, without_baked_sizes
 from throughline.plugins import Plugin
-
-_STRIDE: Final = 32
 
 
 def axes(
@@ -51,7 +49,7 @@ def axes(
     model.CopyFrom(original)
     mended = without_baked_sizes(model, batch=batch is not None)
     _declare(model, batch, imgsz)
-    trial = Trial.of(original, model, source.passport.stride or _STRIDE, source.passport.imgsz)
+    trial = Trial.of(original, model, source.passport.stride or graph.USUAL_STRIDE, source.passport.imgsz)
     mended += _prove(source, model, trial)
     trial.declare_outputs(model, original)
     fixed = imgsz if isinstance(imgsz, tuple) else None

@@ -11,12 +11,13 @@ from pathlib import Path
 from typing import Any, Final
 
 from throughline.contracts.artifacts import Artifact, Step
-from throughline.contracts.errors import InputError, ModelRefused
+from throughline.contracts.errors import InputError, ModelRefused, first_line
 from throughline.models import passport as passports
+from throughline.models.loading import check
 from throughline.models.loading.estimators import FORMATS, Estimator, open_estimator
 from throughline.models.transforms import Made
 from throughline.models.transforms import _graph as graph
-from throughline.models.transforms._running import first_line, quietly
+from throughline.models.transforms._running import quietly
 from throughline.plugins import Plugin
 
 _OPSET: Final = 15
@@ -30,8 +31,8 @@ def classical(source: Artifact, target: Path, *, trust: bool = False) -> Made:
     Args:
         source: a .skops file, or XGBoost's or LightGBM's own.
         target: what to write.
-        trust: build types that are not of scikit-learn, XGBoost or LightGBM, and that no passport of this machine
-            vouches for.
+        trust: build types that trained estimators of scikit-learn, XGBoost and LightGBM are not known to be made of,
+            where no passport of this machine vouches for the file.
     """
     if source.format not in FORMATS:
         pickled = source.format == "checkpoint" or source.path.suffix in (".pkl", ".pickle", ".joblib")
@@ -39,13 +40,14 @@ def classical(source: Artifact, target: Path, *, trust: bool = False) -> Made:
             f"{source.path} is {source.format}; 'classical' takes {', '.join(FORMATS)}",
             "save it with skops: skops.io.dump(model, 'model.skops')" if pickled else "give the estimator's own file",
         )
-    vouched = trust or (source.issued and passports.lacks(source.passport) is None)
-    estimator = open_estimator(source.path, source.format, trust=vouched)
+    holds = passports.vouched(source)
+    check(source.path, trust=trust, passport_holds=holds)
+    estimator = open_estimator(source.path, source.format, trust=trust or holds)
     model, tool = _converted(source, estimator)
     _alike(model, estimator)
     labels = source.labels or tuple(map(str, estimator.classes))
     facts = {"task": "classify", "names": str(dict(enumerate(labels)))} if estimator.classes else {}
-    graph.set_metadata(model, facts)
+    graph.set_metadata(model, {**graph.facts_of(source), **facts})
     companions = graph.save(model, target)
     changes: dict[str, Any] = {"labels": labels, "task": "classify"} if estimator.classes else {}
     return Made(

@@ -13,12 +13,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, final
 
 from throughline.contracts.artifacts import Array, Artifact, Step, TensorSpec
-from throughline.contracts.errors import InputError, nearest
+from throughline.contracts.errors import InputError, first_line, nearest
 from throughline.models.backends.torch import named
 from throughline.models.transforms import Feeds, Made
-from throughline.models.transforms._graph import tool
-from throughline.models.transforms._network import USUAL_STRIDE, Network, export, facts_of, takes, tensors, unadvised
-from throughline.models.transforms._running import each, first_line
+from throughline.models.transforms._graph import USUAL_STRIDE, facts_of, tool
+from throughline.models.transforms._network import Network, export, takes, tensors, unadvised
+from throughline.models.transforms._running import each
 from throughline.models.transforms.pt2 import interface_of, save_program
 from throughline.plugins import Plugin
 

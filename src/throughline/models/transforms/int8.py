@@ -8,19 +8,19 @@ measurably spoil the answers on the feeds.
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, TypeAlias
 
 from throughline.contracts.artifacts import Artifact, Step
-from throughline.contracts.errors import InputError, ModelRefused
+from throughline.contracts.errors import InputError, ModelRefused, first_line
 from throughline.hardware import detect
 from throughline.models.transforms import Feeds, Made
 from throughline.models.transforms import _graph as graph
 from throughline.models.transforms._calibration import METHODS, Method, Ranges, ranges
 from throughline.models.transforms._layers import tail, unlike, weighted, with_activations
-from throughline.models.transforms._running import first_line, float_tensors, quietly
-from throughline.models.transforms._sensitivity import Outcome, outcome, sensitivities
+from throughline.models.transforms._running import float_tensors, quietly
+from throughline.models.transforms._sensitivity import Judge, sensitivities
 from throughline.plugins import Plugin
 
 _CPU: Final = (
@@ -32,6 +32,8 @@ _NVIDIA: Final = ("Conv", "ConvTranspose", "MatMul", "Gemm", "Add", "MaxPool", "
 _TARGET: Final = 0.25
 _MOST_LEFT_OUT: Final = 0.3
 _PATIENCE: Final = 4
+_Tried: TypeAlias = tuple[Any, tuple[str, ...], float]
+"""A quantised graph, the layers left in float, and how far its answers are off."""
 
 
 def int8(
@@ -87,11 +89,11 @@ def int8(
 
     left_out: tuple[str, ...] = ()
     made = quantised(left_out)
-    reached = outcome(original, made, feeds)
-    if sensitive == "auto" and reached.error > error:
-        made, left_out, reached = _good_enough(
-            model, original, names, found, feeds, error, quantised, reached, symmetric=for_ == "nvidia"
-        )
+    judge = Judge(original, feeds)
+    reached = judge.error(made)
+    if sensitive == "auto" and reached > error:
+        worst = sensitivities(model, names, found, feeds, symmetric=for_ == "nvidia")
+        made, left_out, reached = _good_enough((made, left_out, reached), worst, quantised, judge, error)
     companions = graph.save(made, target, like=original)
     return Made(
         Step(
@@ -99,12 +101,12 @@ def int8(
             {
                 "method": method,
                 "for": for_,
-                "feeds": reached.feeds,
+                "feeds": judge.feeds,
                 "layers": len(names) - len(left_out),
                 "kept": list(keep),
                 "left_out": list(left_out),
                 "reduce_range": reduce_range,
-                "error": round(reached.error, 4),
+                "error": round(reached, 4),
             },
             graph.tool("onnxruntime", "onnx"),
         ),
@@ -189,31 +191,21 @@ def _quantised(
 
 
 def _good_enough(
-    model: Any,
-    original: Any,
-    names: Sequence[str],
-    found: Ranges,
-    feeds: Feeds,
-    error: float,
-    quantised: Any,
-    whole: Outcome,
-    *,
-    symmetric: bool,
-) -> tuple[Any, tuple[str, ...], Outcome]:
+    whole: _Tried, worst: Mapping[str, float], quantised: Callable[[Sequence[str]], Any], judge: Judge, error: float
+) -> _Tried:
     """The quantised graph with as few layers left in float as bring the answers within ``error``."""
-    worst = sensitivities(model, names, found, feeds, symmetric=symmetric)
+    names = list(worst)
     order = sorted(worst, key=lambda name: (-worst[name], name))
     most = min(len(names) - 1, max(2, int(len(names) * _MOST_LEFT_OUT)))
-    best: tuple[Any, tuple[str, ...], Outcome] = (quantised(()), (), whole)
-    count = 1
+    best, count = whole, 1
     while True:
-        left_out = tuple(sorted(order[:count], key=list(names).index))
+        left_out = tuple(sorted(order[:count], key=names.index))
         made = quantised(left_out)
-        reached = outcome(original, made, feeds)
-        better = reached.error < best[2].error
+        reached = judge.error(made)
+        better = reached < best[2]
         if better:
             best = (made, left_out, reached)
-        if reached.error <= error or count >= most or (not better and count > _PATIENCE):
+        if reached <= error or count >= most or (not better and count > _PATIENCE):
             return best
         count = min(most, count * 2)
 
@@ -229,10 +221,10 @@ def _notes(
     decoding: set[str],
     together: set[str],
     reduce_range: bool,
-    reached: Outcome,
+    reached: float,
     error: float,
 ) -> tuple[str, ...]:
-    notes = [f"{len(names) - len(left_out)} of {len(names)} layers in INT8; the answers differ by {reached.error:.1%}"]
+    notes = [f"{len(names) - len(left_out)} of {len(names)} layers in INT8; the answers differ by {reached:.1%}"]
     if left_out:
         notes.append(f"left in float, because they spoil the answers most: {', '.join(left_out)}")
     if together:
@@ -241,7 +233,7 @@ def _notes(
         notes.append(f"{len(decoding)} nodes after the last layer stay float")
     if reduce_range:
         notes.append("weights have seven bits: this processor has no VNNI and saturates with eight")
-    if reached.error > error:
+    if reached > error:
         notes.append(f"the answers differ by more than {error:.1%} still: verify it on data before you use it")
     return tuple(notes)
 

@@ -48,11 +48,9 @@ def nms(source: Artifact, target: Path, *, conf: float = 0.25, iou: float = 0.7,
             f"pass max_det={max_det - 1} or {max_det + 1}",
         )
     _append(model, output, family, conf, iou, max_det)
-    facts = {"decoder": "yolo", "conf": f"{conf:g}", "iou": f"{iou:g}", "max_det": str(max_det)}
-    for name, value in _known(source).items():
-        if not any(entry.key == name for entry in model.metadata_props):
-            facts[name] = value
-    graph.set_metadata(model, facts)
+    settled = {"decoder": "yolo", "conf": f"{conf:g}", "iou": f"{iou:g}", "max_det": str(max_det)}
+    # the shapes no longer tell the number of classes: what only the passport knows goes into the file
+    graph.set_metadata(model, {**graph.facts_of(source), **settled})
     companions = graph.save(model, target)
     return Made(
         Step("nms", {"conf": conf, "iou": iou, "max_det": max_det, "family": family}, graph.tool("onnx")),
@@ -86,19 +84,6 @@ def _output(source: Artifact, model: Any, family: str) -> Any:
     if kind not in (1, 10):
         raise InputError(f"{source.path} gives {source.outputs[0]}", "export it with a float32 or float16 output")
     return output
-
-
-def _known(source: Artifact) -> dict[str, str]:
-    """What only the passport knows, as exporters write it: the shapes no longer tell the number of classes."""
-    passport = source.passport
-    facts = {"names": str(dict(enumerate(passport.labels)))} if passport.labels else {}
-    if passport.task:
-        facts["task"] = passport.task
-    if passport.stride:
-        facts["stride"] = str(passport.stride)
-    if passport.imgsz:
-        facts["imgsz"] = str(list(passport.imgsz))
-    return facts
 
 
 def _append(model: Any, output: Any, family: str, conf: float, iou: float, max_det: int) -> None:

@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import Any, Literal
 
 from throughline.contracts.artifacts import Artifact, Step
-from throughline.contracts.errors import InputError, ModelRefused
+from throughline.contracts.errors import InputError, ModelRefused, first_line
 from throughline.models.transforms import Feeds, Made
 from throughline.models.transforms import _graph as graph
 from throughline.models.transforms import _ir as ir
 from throughline.models.transforms._layers import tail
-from throughline.models.transforms._running import each, first_line, quietly
+from throughline.models.transforms._running import each, quietly
 from throughline.plugins import Plugin
 
 

@@ -8,13 +8,12 @@ from typing import Any, Final
 
 from throughline.contracts.artifacts import Artifact, Step, TensorSpec
 from throughline.models.transforms import Made
-from throughline.models.transforms._graph import tool
+from throughline.models.transforms._graph import facts_of, tool
 from throughline.models.transforms._network import (
     WEIGHTS,
     Followed,
     axis_name,
     export,
-    facts_of,
     is_open,
     network_of,
     takes,

@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 from throughline.contracts.artifacts import Artifact, Step
-from throughline.contracts.errors import ModelRefused
+from throughline.contracts.errors import ModelRefused, first_line
 from throughline.models.transforms import Made
 from throughline.models.transforms._graph import forget_shapes, interface, load, save, tool
-from throughline.models.transforms._running import first_line, quietly
+from throughline.models.transforms._running import quietly
 from throughline.plugins import Plugin
 
 

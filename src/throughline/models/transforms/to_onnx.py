@@ -7,20 +7,18 @@ from pathlib import Path
 from typing import Any, Final
 
 from throughline.contracts.artifacts import Artifact, Step
-from throughline.contracts.errors import ModelRefused
+from throughline.contracts.errors import ModelRefused, first_line
 from throughline.models.transforms import Made
 from throughline.models.transforms import _graph as graph
 from throughline.models.transforms._network import (
     WEIGHTS,
     Followed,
     export,
-    facts_of,
     network_of,
     network_of_program,
     takes,
     unadvised,
 )
-from throughline.models.transforms._running import first_line
 from throughline.plugins import Plugin
 
 OPSET: Final = 20
@@ -54,7 +52,7 @@ def to_onnx(
     found = export(network, () if source.format == "pt2" else source.outputs)
     model = _converted(source, found)
     _tidy(model, found)
-    facts = facts_of(source)
+    facts = graph.facts_of(source)
     if imgsz is not None and not dynamic and source.format != "pt2":
         facts["imgsz"] = str(list(imgsz))
     graph.set_metadata(model, facts)
@@ -108,7 +106,7 @@ def _tidy(model: Any, found: Followed) -> None:
     model.graph.name = "network"
     for value in (*model.graph.input, *model.graph.output):
         for dimension in value.type.tensor_type.shape.dim:
-            if dimension.dim_param.isdigit():
+            if dimension.dim_param.isdecimal():
                 dimension.dim_value = int(dimension.dim_param)
     called: dict[str, str] = {}
     for value in model.graph.input:

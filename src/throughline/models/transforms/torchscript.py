@@ -7,19 +7,17 @@ from pathlib import Path
 from typing import Any
 
 from throughline.contracts.artifacts import Artifact, Step, TensorSpec
-from throughline.contracts.errors import InputError, ModelRefused
+from throughline.contracts.errors import InputError, ModelRefused, first_line
 from throughline.models.transforms import Made
-from throughline.models.transforms._graph import tool
+from throughline.models.transforms._graph import facts_of, tool
 from throughline.models.transforms._network import (
     WEIGHTS,
     Network,
-    facts_of,
     network_of,
     network_of_program,
     takes,
     unadvised,
 )
-from throughline.models.transforms._running import first_line
 from throughline.plugins import Plugin
 
 _FORMATS = (*WEIGHTS, "pt2")

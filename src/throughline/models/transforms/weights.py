@@ -15,7 +15,7 @@ from throughline.contracts.artifacts import Array, Artifact, Step
 from throughline.contracts.errors import InputError, ModelRefused
 from throughline.models.transforms import Made
 from throughline.models.transforms import _graph as graph
-from throughline.models.transforms._layers import WEIGHTED, channel_of
+from throughline.models.transforms._layers import WEIGHTED, channel_of, in_eight_bits
 from throughline.plugins import Plugin
 
 _LEAST: Final = 1024
@@ -82,7 +82,7 @@ def _compress(model: Any, bits: int, keep: set[str]) -> dict[str, int]:
                     blocks = bits == 4 and node.op_type in _FOUR_BITS and value.ndim == 2
                     blocks = blocks and value.shape[1 - axis] % _BLOCK == 0
                     done[name] = 4 if blocks else 8
-                    parts, options = _four(value, axis) if blocks else _eight(value, axis)
+                    parts, options = _four(value, axis) if blocks else _eight(value, node)
                     names = [f"{name}_packed", f"{name}_scale"]
                     model.graph.initializer.extend(
                         numpy_helper.from_array(part, own) for part, own in zip(parts, names, strict=True)
@@ -96,11 +96,9 @@ def _compress(model: Any, bits: int, keep: set[str]) -> dict[str, int]:
     return done
 
 
-def _eight(value: Array, axis: int) -> tuple[list[Array], dict[str, int]]:
-    others = tuple(one for one in range(value.ndim) if one != axis)
-    scale = np.maximum(np.abs(value).max(axis=others, keepdims=True) / 127, 1e-30).astype(np.float32)
-    packed = np.clip(np.rint(value / scale), -127, 127).astype(np.int8)
-    return [packed, scale.ravel()], {"axis": axis}
+def _eight(value: Array, node: Any) -> tuple[list[Array], dict[str, int]]:
+    packed, scale = in_eight_bits(value, node)
+    return [packed, scale.ravel()], {"axis": channel_of(node, value.ndim)}
 
 
 def _four(value: Array, axis: int) -> tuple[list[Array], dict[str, int]]:
