@@ -89,6 +89,35 @@ def test_what_leaves_the_range_of_a_half_is_an_island(kind: str, tmp_path: Path)
     np.testing.assert_allclose(other, one, rtol=2e-3)
 
 
+@pytest.mark.parametrize("opset", [13, 17, 20])
+@pytest.mark.parametrize("kind", ["GlobalAveragePool", "ReduceMean", "ReduceSum"])
+@pytest.mark.parametrize("overflows", [True, False])
+def test_a_sum_is_each_channels_own(kind: str, opset: int, overflows: bool, tmp_path: Path) -> None:
+    """Forty channels of 3000 in each of two pictures: a channel's sum fits into a half, those of several do not."""
+    named = {"axes": [2, 3]} if kind == "ReduceMean" and opset < 18 else {}
+    takes = ["large", "axes"] if kind != "GlobalAveragePool" and not named else ["large"]
+    graph = helper.make_graph(
+        [
+            helper.make_node("Mul", ["x", "w"], ["large"], "grow"),
+            helper.make_node(kind, takes, ["sums"], "sum", **named),
+            helper.make_node("Mul", ["sums", "v"], ["y"], "shrink"),
+        ],
+        "pooled",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["batch", 40, 4, 4])],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, ["batch", 40, 1, 1])],
+        [
+            numpy_helper.from_array(np.array(6000 if overflows else 3000, np.float32), "w"),
+            numpy_helper.from_array(np.array(0.01, np.float32), "v"),
+            *([numpy_helper.from_array(np.array([2, 3], np.int64), "axes")] if "axes" in takes else []),
+        ],
+    )
+    parent = tmp_path / "parent.onnx"
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)], ir_version=8), parent)
+    x = np.tile(np.array([[1, -1], [-1, 1]], np.float32), (2, 40, 2, 2))  # they cancel out; on their way they need not
+    made = TRANSFORMS.make("half", read_artifact(parent), tmp_path / "half.onnx", feeds=lambda: iter([{"x": x}]))
+    assert made.step.options["islands"] == (["sum"] if overflows else [])
+
+
 def test_it_is_halves_inside(tmp_path: Path) -> None:
     parent = tmp_path / "parent.onnx"
     parent.write_bytes(detector())

@@ -25,7 +25,6 @@ LARGEST: Final = 65504.0
 _NORMAL: Final = 2.0**-14
 """Below it a half has fewer digits with every power of two."""
 _SUMMING: Final = ("Conv", "ConvTranspose", "MatMul", "Gemm")
-_REDUCING: Final = {"ReduceSum": "ReduceSum", "ReduceMean": "ReduceSum", "GlobalAveragePool": "ReduceSum"}
 _SQUARING: Final = ("ReduceL2", "ReduceSumSquare", "LayerNormalization", "InstanceNormalization", "LpNormalization")
 
 
@@ -137,14 +136,14 @@ def _by_activations(model: Any, feeds: Feeds) -> tuple[dict[str, str], int]:
                 node.op_type, [absolute(name) if name in known or name in present else name for name in node.input], []
             )
             copy.attribute.extend(node.attribute)
-        elif node.op_type in _REDUCING and node.input[0] in present:
-            copy = helper.make_node(_REDUCING[node.op_type], [absolute(node.input[0]), *node.input[1:]], [])
-            if node.op_type == "GlobalAveragePool":
-                copy = helper.make_node("ReduceL1", [node.input[0]], [], keepdims=1)
-            elif node.op_type == "ReduceMean" and graph.opset(model) < 18:
-                continue
-            else:
-                copy.attribute.extend(node.attribute)
+        elif node.op_type == "GlobalAveragePool":
+            copy = helper.make_node("GlobalLpPool", list(node.input), [], p=1)
+        elif node.op_type == "ReduceMean":  # named its axes as ReduceL1 did in every opset; ReduceSum did not
+            copy = helper.make_node("ReduceL1", list(node.input), [])
+            copy.attribute.extend(node.attribute)
+        elif node.op_type == "ReduceSum" and node.input[0] in present:
+            copy = helper.make_node("ReduceSum", [absolute(node.input[0]), *node.input[1:]], [])
+            copy.attribute.extend(node.attribute)
         else:
             continue
         copy.output.append(sized)
