@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Final, final
 
 from throughline.contracts.artifacts import Artifact
-from throughline.contracts.errors import ThroughlineError
+from throughline.contracts.errors import ThroughlineError, first_line
 
 OPEN_SIDE: Final = 64
 """What an open axis is taken to be: shares hardly depend on it, since every layer grows alike."""
@@ -210,9 +210,9 @@ def _of_openvino(path: Path) -> Precisions:
     try:
         model = openvino.Core().read_model(path)
     except Exception as error:
-        raise ThroughlineError(f"{path}: OpenVINO cannot read it: {str(error).splitlines()[0][:200]}") from None
+        raise ThroughlineError(f"{path}: OpenVINO cannot read it: {first_line(error)[:200]}") from None
     where = list(ASKED_PRECISION)
-    asked = model.get_rt_info(where).astype(str) if model.has_rt_info(where) else ""
+    asked = "bfloat16" if model.has_rt_info(where) and model.get_rt_info(where).astype(str) == "bfloat16" else ""
     _fill_open_axes(model)
     layers = []
     for node in model.get_ordered_ops():

@@ -167,6 +167,39 @@ def test_an_ir_is_read_whole(tmp_path: Path) -> None:
     assert found.files == (tmp_path / "m.xml", tmp_path / "m.bin")
 
 
+@pytest.mark.parametrize(("asked", "precision"), [("bfloat16", "bfloat16"), ("int8", "float32"), ("", "float32")])
+def test_an_ir_that_asks_for_a_precision_nobody_acts_upon_has_its_own(
+    asked: str, precision: str, tmp_path: Path
+) -> None:
+    path = hostile_graphs.ir(tmp_path, info=f'<model_info><precision value="{asked}"/></model_info>')
+    (tmp_path / "metadata.yaml").write_text("precision: bfloat16\n")
+    found = identify(path)
+    assert found.precision == ("float32" if asked == "" else precision)
+
+
+def test_digits_that_are_no_decimals_are_no_numbers(tmp_path: Path) -> None:
+    """Python's isdigit takes the superscripts, which int() then chokes on."""
+    path = tmp_path / "m.txt"
+    path.write_text("tree\nversion=v4\nmax_feature_idx=²\nobjective=binary\n\nTree=0\n")
+    with pytest.raises(InputError, match="damaged LightGBM"):
+        identify(path)
+    path = tmp_path / "m.json"
+    path.write_text('{"learner":{"learner_model_param":{"num_feature":"²","num_class":"²"}}}')
+    assert identify(path).inputs == ()
+    ir = hostile_graphs.ir(tmp_path, size="²")
+    identify(ir)
+    ir.write_text(ir.read_text().replace("<dim>4</dim>", "<dim>²</dim>"))
+    with pytest.raises(InputError, match="dimension"):
+        identify(ir)
+
+
+def test_cross_entropy_estimates_a_share_and_tells_no_classes_apart(tmp_path: Path) -> None:
+    path = tmp_path / "m.txt"
+    for objective, task in (("cross_entropy", None), ("binary sigmoid:1", "classify")):
+        path.write_text(f"tree\nversion=v4\nmax_feature_idx=3\nobjective={objective}\n\nTree=0\n")
+        assert identify(path).task == task
+
+
 def test_the_yaml_beside_an_ir_is_read(tmp_path: Path) -> None:
     path = hostile_graphs.ir(tmp_path)
     (tmp_path / "metadata.yaml").write_text(

@@ -10,7 +10,7 @@ from throughline.models.formats import Description, Glimpse, Risk
 from throughline.plugins import Plugin
 
 _BEGINS: Final = (b"tree\nversion=v", b"tree\r\nversion=v")
-_CLASSIFIES: Final = ("binary", "multiclass", "multiclassova", "cross_entropy")
+_CLASSIFIES: Final = ("binary", "multiclass", "multiclassova")
 
 
 class LightGBM:
@@ -28,7 +28,7 @@ class LightGBM:
         head = file.head.decode("utf-8", "replace").partition("\nTree=")[0]
         said = dict(line.strip().partition("=")[::2] for line in head.splitlines() if "=" in line)
         last = said.get("max_feature_idx", "")
-        if not last.isdigit() or len(last) > 9:
+        if not last.isdecimal() or len(last) > 9:
             raise InputError(f"{file.path} is a damaged LightGBM file: it does not say its features", "save it again")
         objective = said.get("objective", "")
         return Description(

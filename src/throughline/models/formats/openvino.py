@@ -38,7 +38,8 @@ class OpenVino:
     def describe(self, file: Glimpse) -> Description:
         """Read the graph, and what its exporter wrote into it and beside it."""
         net = read_net(file.path)
-        text = {**_yaml(file.path.with_name("metadata.yaml")), **_model_info(net)}
+        info = _model_info(net)
+        text = {**_yaml(file.path.with_name("metadata.yaml")), **info}
         fields = exported_fields(text)
         outer = {layer.name: layer for layer in net.layers if layer.depth == 0}
         inputs = tuple(
@@ -49,7 +50,7 @@ class OpenVino:
         if decoder is not None:
             fields["task"] = fields["task"] or ("classify" if decoder == "classify" else "detect")
         elements, quantised = _measure(net)
-        asked = text.get(ASKED_PRECISION[-1])
+        asked = "bfloat16" if info.get(ASKED_PRECISION[-1]) == "bfloat16" else None  # nothing else is acted upon
         risk, weights = Risk("data", "a graph and numbers: nothing in it runs when it is opened"), None
         try:
             weights = weights_of(file.path)
@@ -111,7 +112,7 @@ def _measure(net: Net) -> tuple[dict[str, int], int]:
             continue
         kind, size = layer.data.get("element_type", ""), layer.data.get("size", "0")
         bits = BITS.get(kind, 0)
-        if not bits or not size.isdigit() or len(size) > 18:
+        if not bits or not size.isdecimal() or len(size) > 18:
             continue
         count, dtype = int(size) * 8 // bits, dtype_of(kind)
         elements[dtype] = elements.get(dtype, 0) + count
@@ -152,7 +153,7 @@ def _yaml(path: Path) -> dict[str, str]:
 
 
 def _quoted(value: str) -> str:
-    return value if value.lstrip("-").isdigit() else '"' + value.replace("\\", "\\\\").replace('"', '\\"') + '"'
+    return value if value.lstrip("-").isdecimal() else '"' + value.replace("\\", "\\\\").replace('"', '\\"') + '"'
 
 
 PLUGIN = Plugin(make=OpenVino, summary="a graph in XML with its weights beside it (.xml)")

@@ -83,7 +83,7 @@ def _learner(file: Glimpse) -> dict[str, Any]:
 
 def _count(value: Any) -> int:
     text = str(value)
-    return int(text) if text.isdigit() and len(text) < 10 else 0
+    return int(text) if text.isdecimal() and len(text) < 10 else 0
 
 
 PLUGIN = Plugin(make=XGBoost, summary="XGBoost's own files (.ubj, .json)")

@@ -152,6 +152,6 @@ class _Reader:
 
 def _size(text: str) -> int:
     text = text.strip()
-    if not text.removeprefix("-").isdigit() or len(text) > 19:
+    if not text.removeprefix("-").isdecimal() or len(text) > 19:
         raise _Refused(f"it has a dimension of {text[:40]!r}")
     return int(text)
