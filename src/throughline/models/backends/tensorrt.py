@@ -11,6 +11,7 @@ from __future__ import annotations
 import importlib
 import threading
 from collections.abc import Mapping, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any, final
 
@@ -40,7 +41,7 @@ class TensorRtRunner(Runner):
         self._trt = importlib.import_module(module)
         self._lock = threading.Lock()
         self._buffers: dict[str, tuple[int, int]] = {}
-        self._log = _logger(self._trt)
+        self._log = logger(module)
         self._gpu = Device(int(device.removeprefix("gpu:")))
         try:
             with self._gpu.current():
@@ -181,8 +182,14 @@ def _engine(path: Path) -> bytes:
     return content[4 + int.from_bytes(content[:4], "little") :] if content[4:5] == b"{" else content
 
 
-def _logger(trt: Any) -> Any:
-    """Keeps what TensorRT logs as an error, since its calls only return False."""
+@cache
+def logger(module: str) -> Any:
+    """Keeps what TensorRT logs as an error, since its calls only return False.
+
+    One for the process, for building and for running: the library keeps the first that it is given, and ignores any
+    other.
+    """
+    trt: Any = importlib.import_module(module)
 
     class Logger(trt.ILogger):  # type: ignore[misc]
         def __init__(self) -> None:
@@ -191,7 +198,7 @@ def _logger(trt: Any) -> Any:
 
         def log(self, severity: Any, message: str) -> None:
             if severity in (trt.ILogger.Severity.ERROR, trt.ILogger.Severity.INTERNAL_ERROR):
-                self._errors = [*self._errors[-4:], message]
+                self._errors = [*self._errors[-4:], message.strip()]
 
         def last(self) -> str:
             errors, self._errors = self._errors, []

@@ -10,7 +10,6 @@ from __future__ import annotations
 import importlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
 from math import prod
 from pathlib import Path
 from typing import Any, Final, final
@@ -18,13 +17,12 @@ from typing import Any, Final, final
 from throughline.contracts.artifacts import Artifact, Step, TensorSpec
 from throughline.contracts.errors import InputError, ModelRefused, Unavailable, nearest
 from throughline.hardware import detect, fingerprint
+from throughline.models.backends.tensorrt import logger
 from throughline.models.formats._precision import precision_of
 from throughline.models.transforms import Made
 from throughline.models.transforms import _graph as graph
 
-USUAL_SIDE: Final = 640
 USUAL_BATCH: Final = 8
-_STRIDE: Final = 32
 _UINT8: Final = 2
 """ONNX's number for it."""
 _DTYPES = {"FLOAT": "float32", "HALF": "float16", "BF16": "bfloat16", "INT8": "int8", "FP8": "float8_e4m3fn"}
@@ -72,7 +70,7 @@ def build(module: str, product: str, source: Artifact, target: Path, wanted: Wan
     model = graph.load(source, module)
     _refuse_unsigned(source, model)
     trt: Any = importlib.import_module(module)
-    log = _logger(module)
+    log = logger(module)
     builder = trt.Builder(log)
     network = builder.create_network(0)
     _parsed(trt, product, source, network, log)
@@ -183,8 +181,8 @@ def _profile(spec: TensorSpec, source: Artifact, wanted: Wanted) -> Profile:
             f"{source.path}: nothing says how large '{spec}' may be",
             f"give a profile: {{'{spec.name}': (least, usual, most)}}, three shapes",
         )
-    size = wanted.imgsz or source.passport.imgsz or (USUAL_SIDE, USUAL_SIDE)
-    stride = source.passport.stride or _STRIDE
+    size = wanted.imgsz or source.passport.imgsz or (graph.USUAL_SIZE, graph.USUAL_SIZE)
+    stride = source.passport.stride or graph.USUAL_STRIDE
     least, usual, most = list[int](), list[int](), list[int]()
     for axis, fixed in enumerate(spec.shape):
         if isinstance(fixed, int):
@@ -234,7 +232,7 @@ def _made(
     inputs: tuple[TensorSpec, ...],
     profiles: Mapping[str, Profile],
 ) -> Made:
-    layers, elements, quantised = _precision(trt, network)
+    layers, elements = _precision(trt, network)
     outputs = tuple(_spec(network.get_output(index), source.outputs) for index in range(network.num_outputs))
     notes = [f"{count} layers multiply in {dtype}" for dtype, count in sorted(layers.items(), key=lambda it: -it[1])]
     notes += [f"'{name}' may be {profile}" for name, profile in profiles.items()]
@@ -249,13 +247,13 @@ def _made(
     changes: dict[str, Any] = {"inputs": inputs, "outputs": outputs}
     if wanted.capability is None:
         changes["machine"] = fingerprint()
-    if (precision := precision_of(elements, quantised=quantised)) is not None:
+    if (precision := precision_of(elements, quantised=elements.get("int8", 0))) is not None:
         changes["precision"] = precision
     return Made(Step(module, options, f"{product} {trt.__version__}"), changes=changes, notes=tuple(notes))
 
 
-def _precision(trt: Any, network: Any) -> tuple[dict[str, int], dict[str, int], int]:
-    """How many layers multiply in which type, how many of their weights are of which, and how many are quantised."""
+def _precision(trt: Any, network: Any) -> tuple[dict[str, int], dict[str, int]]:
+    """How many layers multiply in which type, and how many of their weights are of which."""
     made = {}
     for index in range(network.num_layers):
         layer = network.get_layer(index)
@@ -276,7 +274,7 @@ def _precision(trt: Any, network: Any) -> tuple[dict[str, int], dict[str, int], 
         layers[dtype] = layers.get(dtype, 0) + 1
         size = _weights(trt, layer, operands)
         elements[dtype] = elements.get(dtype, 0) + size
-    return layers, elements, elements.get("int8", 0)
+    return layers, elements
 
 
 def _weights(trt: Any, layer: Any, operands: Sequence[Any]) -> int:
@@ -286,27 +284,6 @@ def _weights(trt: Any, layer: Any, operands: Sequence[Any]) -> int:
     layer.__class__ = trt.IConvolutionLayer if layer.type.name == "CONVOLUTION" else trt.IDeconvolutionLayer
     channels = abs(int(tuple(operands[0].shape)[1])) * int(layer.num_output_maps)
     return channels * prod(map(int, layer.kernel_size_nd)) // int(layer.num_groups)
-
-
-@cache
-def _logger(module: str) -> Any:
-    """One for the process: the library keeps the first that it is given, and ignores any other."""
-    trt: Any = importlib.import_module(module)
-
-    class Logger(trt.ILogger):  # type: ignore[misc]
-        def __init__(self) -> None:
-            trt.ILogger.__init__(self)
-            self._errors: list[str] = []
-
-        def log(self, severity: Any, message: str) -> None:
-            if severity in (trt.ILogger.Severity.ERROR, trt.ILogger.Severity.INTERNAL_ERROR):
-                self._errors = [*self._errors[-4:], message.strip()]
-
-        def last(self) -> str:
-            errors, self._errors = self._errors, []
-            return "; ".join(errors) or "it gave no reason"
-
-    return Logger()
 
 
 def gpu_or_refuse(product: str, instead: str) -> None:
