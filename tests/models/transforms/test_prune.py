@@ -17,7 +17,7 @@ from throughline.contracts.errors import InputError, ModelRefused
 from throughline.models.artifact import Given, read_artifact
 from throughline.models.session import open_model
 from throughline.models.transforms import TRANSFORMS, Made
-from throughline.models.transforms._channels import follow, without
+from throughline.models.transforms._network_channels import follow, without
 from throughline.testing.demo_detector import build
 
 FACTS = Given(task="classify", labels=("a", "b", "c", "d", "e"), stride=8, imgsz=(32, 48))

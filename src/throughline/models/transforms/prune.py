@@ -9,12 +9,12 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from throughline.contracts.artifacts import Artifact, Step
-from throughline.contracts.errors import InputError, ModelRefused, nearest
+from throughline.contracts.errors import ModelRefused
 from throughline.models.transforms import Feeds, Made
-from throughline.models.transforms._channels import Map, follow, without
+from throughline.models.transforms._channels import check, least
 from throughline.models.transforms._graph import tool
 from throughline.models.transforms._network import (
     WEIGHTS,
@@ -26,6 +26,7 @@ from throughline.models.transforms._network import (
     tensors,
     unadvised,
 )
+from throughline.models.transforms._network_channels import follow, owner_of, without
 from throughline.models.transforms._running import each
 from throughline.models.transforms.pt2 import interface_of, save_program
 from throughline.plugins import Plugin
@@ -34,9 +35,6 @@ if TYPE_CHECKING:
     import torch
 
 FineTune: TypeAlias = "Callable[[torch.nn.Module], None]"
-IMPORTANCE: Final = ("l1", "scale")
-_MULTIPLE: Final = 4
-"""So many channels are kept together: processors compute them side by side."""
 _FORMATS = (*WEIGHTS, "pt2")
 
 
@@ -69,14 +67,13 @@ def prune(
         imgsz: the height and width of its pictures, where nothing else says them.
     """
     takes(source, "prune", _FORMATS)
-    if not 0 < ratio < 1:
-        raise InputError(f"ratio={ratio}: it is the share of channels that goes", "give a number between 0 and 1")
-    if importance not in IMPORTANCE:
-        raise InputError(f"importance='{importance}': there is no such measure", nearest(importance, IMPORTANCE))
+    check(ratio, importance)
     network = _network(source, class_, trust, imgsz)
     module: Any = network.module
     before, channels = _size(module), follow(module)
-    gone, layers = _least(module, channels, ratio, importance)
+    gone, layers = least(
+        channels, lambda name: getattr(*owner_of(module, name)).detach().float().numpy(), ratio, importance
+    )
     if not gone:
         raise ModelRefused(
             f"{source.path}: it has no channels that can go at ratio={ratio}",
@@ -116,38 +113,6 @@ def _network(source: Artifact, class_: str | None, trust: bool, imgsz: tuple[int
     module = export(asked).program.module(check_guards=False)
     module._forward_pre_hooks.clear()
     return Network(module, asked.inputs, asked.example, asked.stride, asked.notes)
-
-
-def _least(module: torch.nn.Module, channels: Map, ratio: float, importance: str) -> tuple[set[int], int]:
-    """The channels to take out, and how many layers they are made by."""
-    counts = _importance(module, channels, importance)
-    gone: set[int] = set()
-    touched: set[str] = set()
-    for layers, members in channels.groups().items():
-        keep = len(members) - round(len(members) * ratio)
-        keep = min(len(members), max(1, -(-keep // _MULTIPLE) * _MULTIPLE))
-        ranked = sorted(members, key=lambda channel: (counts.get(channel, 0.0), channel))
-        if leaving := ranked[: len(members) - keep]:
-            gone.update(leaving)
-            touched.update(layers)
-    return gone, len(touched)
-
-
-def _importance(module: torch.nn.Module, channels: Map, importance: str) -> dict[int, float]:
-    """How much each channel counts, each layer's channels compared with their own mean."""
-    role = "filter" if importance == "l1" else "scale"
-    ties = [tie for tie in channels.ties.values() if tie.role == role]
-    if not ties:
-        raise InputError("importance='scale': the network has no batch normalisation", "use importance='l1'")
-    counts: dict[int, list[float]] = {}
-    for tie in ties:
-        path, _, leaf = tie.weight.rpartition(".")
-        weight = getattr(module.get_submodule(path) if path else module, leaf).detach().abs().float()
-        each_ = weight.transpose(0, tie.axis).reshape(weight.shape[tie.axis], -1).sum(1)
-        shares = (each_ / each_.mean().clamp(min=1e-12)).tolist()
-        for channel, share in zip(tie.channels.tolist(), shares, strict=True):
-            counts.setdefault(channels.root(channel), []).append(share)
-    return {channel: sum(shares) / len(shares) for channel, shares in counts.items()}
 
 
 def _said(network: Network, feeds: Feeds) -> list[list[torch.Tensor]]:
