@@ -13,7 +13,7 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from throughline.contracts.artifacts import TensorSpec
-from throughline.contracts.errors import InputError
+from throughline.contracts.errors import InputError, ModelRefused
 from throughline.models.decoder_family import classes_of, decoder_family
 from throughline.models.formats._exported import exported_fields, labels_from
 from throughline.models.formats._precision import precision_of
@@ -189,7 +189,7 @@ def test_digits_that_are_no_decimals_are_no_numbers(tmp_path: Path) -> None:
     ir = hostile_graphs.ir(tmp_path, size="²")
     identify(ir)
     ir.write_text(ir.read_text().replace("<dim>4</dim>", "<dim>²</dim>"))
-    with pytest.raises(InputError, match="dimension"):
+    with pytest.raises(ModelRefused, match="dimension"):
         identify(ir)
 
 
