@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
+from throughline.bundled import DETECTOR
 from throughline.contracts.artifacts import Array, TensorSpec
+from throughline.contracts.errors import ThroughlineError
 from throughline.evaluation import pace as pacing
+from throughline.evaluation.footprint import footprint
 from throughline.evaluation.pace import Runs, pace
 
 
@@ -39,3 +44,15 @@ def test_every_call_is_made_and_more_work_is_a_lower_ratio(monkeypatch: pytest.M
     assert seen.latency_ms > 0
     assert heavy.called >= 4 * 3 * 2, "warm-up and three rounds, each input at least once"
     assert pace(fast, slow, rounds=3).ratio > 2
+
+
+def test_a_footprint_is_that_of_the_model_alone() -> None:
+    feeds = {"images": np.zeros((1, 3, 192, 320), np.float32)}
+    small, large = (
+        footprint(DETECTOR, {"images": np.repeat(feeds["images"], rows, 0)}, 1, backend="onnxruntime", device="cpu")
+        for rows in (1, 16)
+    )
+    assert 30 < small < 500
+    assert small + 15 * feeds["images"].nbytes / 2**20 < large < 1500
+    with pytest.raises(ThroughlineError, match="ended with code"):
+        footprint(Path("absent.onnx"), feeds, 1)

@@ -56,7 +56,7 @@ class Tried:
         metric: its accuracy; not a number where it was not asked.
         held: how its accuracy stands to the baseline's; None where it was not asked.
         size: bytes of its files.
-        memory: MB that the process held at most while it was measured.
+        memory: MB that a process takes that does nothing else; 0 where it was not measured.
         lost: why it is not the answer; empty for the one that is.
     """
 

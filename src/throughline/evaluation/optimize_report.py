@@ -8,6 +8,7 @@ from pathlib import Path
 from throughline.contracts.artifacts import Artifact
 from throughline.contracts.samples import DataSet
 from throughline.evaluation.front import Tried, front
+from throughline.evaluation.non_inferiority import NonInferiority
 from throughline.hardware import cores, detect
 from throughline.reports import charts
 from throughline.reports.page import Page, pairs, section, table
@@ -27,8 +28,8 @@ def write_report(
             **tiles,
         }
     says = (
-        f"{best.setting}: {best.ratio:.2f} times as fast as the baseline."
-        if best
+        f"{best.setting}: {best.ratio:.2f} times as fast as the baseline. {_proof(held)}"
+        if best and held
         else "Nothing faster holds the accuracy, as far as these pictures can tell."
     )
     page = Page(
@@ -47,11 +48,19 @@ def write_report(
                 "data sha256": data.sha256,
                 "model sha256": source.sha256,
                 "baseline": f"{baseline.setting}: ONNX Runtime in float32, one picture at a time",
+                "memory": "the peak of a process that opens the model and runs it, and does nothing else",
                 "times": "calls of the model alone, on inputs made from these pictures, in turn with the baseline",
             }),
         ],
     )  # fmt: skip
     return page.write(path)
+
+
+def _proof(held: NonInferiority) -> str:
+    if held.decision == "passed":
+        return f"It is no worse than by {held.margin:.4f} {held.metric}: the whole 95 % interval says so."
+    more = f" {held.more_samples:,} more would decide it." if held.more_samples else ""
+    return f"That it is as accurate is not proven: these pictures are too few, and a point estimate was accepted.{more}"
 
 
 def _front(baseline: Tried, tried: Sequence[Tried], best: Tried | None) -> str:
@@ -89,7 +98,7 @@ def _table(baseline: Tried, tried: Sequence[Tried]) -> str:
             f"{one.metric:.4f}" if held else "",
             f"{held.difference:+.4f} ({held.low:+.4f} to {held.high:+.4f})" if held else "",
             f"{one.size / 2**20:.1f}" if one.size else "",
-            f"{one.memory:.0f}" if one.throughput else "",
+            f"{one.memory:,.0f}" if one.memory else "",
             one.lost or ("the baseline" if one is baseline else "taken"),
         ))  # fmt: skip
     head = ("setting", "times", "a second", "p50 ms", "accuracy", "difference, 95 %", "MiB", "memory, MB", "why not")

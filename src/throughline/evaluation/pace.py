@@ -36,22 +36,16 @@ class Pace:
         throughput: pictures a second, the median of the rounds.
         ratio: the other's seconds a picture over its own, the median of the pairs.
         latency_ms: the median of single calls.
-        memory: MB more than before that the process held when it had run.
     """
 
     throughput: float
     ratio: float
     latency_ms: float
-    memory: float
 
 
 def pace(one: Runs, other: Runs, rounds: int) -> Pace:
     """Measure ``one`` against ``other``, round after round in turn; nothing is counted before each has run."""
-    import psutil
-
-    before = psutil.Process().memory_info().rss
     _worked(one, 0.0)
-    held = (psutil.Process().memory_info().rss - before) / 2**20
     _worked(other, 0.0)
     ratios, rates, latencies = [], [], list[float]()
     for number in range(rounds):
@@ -64,9 +58,7 @@ def pace(one: Runs, other: Runs, rounds: int) -> Pace:
                 latencies += each
         ratios.append(seconds[id(other)] / seconds[id(one)])
         rates.append(1 / seconds[id(one)])
-    return Pace(
-        statistics.median(rates), statistics.median(ratios), 1000 * statistics.median(latencies), max(0.0, held)
-    )
+    return Pace(statistics.median(rates), statistics.median(ratios), 1000 * statistics.median(latencies))
 
 
 def _worked(runs: Runs, least: float) -> tuple[float, list[float]]:

@@ -22,6 +22,7 @@ from throughline.contracts.errors import InputError, MissingExtra, ThroughlineEr
 from throughline.contracts.frames import Frame
 from throughline.contracts.samples import DataSet, Sample
 from throughline.evaluation.answers import answers, in_common
+from throughline.evaluation.footprint import footprint
 from throughline.evaluation.forms import Forms
 from throughline.evaluation.front import Setting, Tried
 from throughline.evaluation.non_inferiority import NonInferiority, compare_tallies
@@ -116,9 +117,8 @@ class Search:
         speed = pace(self._baseline, self._baseline, _FULL)
         held = compare_tallies(self._plain_tally, self._plain_tally, question.margin, resamples=_FEWEST)
         size = question.plain.path.stat().st_size
-        return Tried(
-            setting, speed.throughput, 1.0, speed.latency_ms, self._plain_tally.value(), held, size, speed.memory
-        )
+        memory = self._footprint(self._baseline, question.plain.path, setting)
+        return Tried(setting, speed.throughput, 1.0, speed.latency_ms, self._plain_tally.value(), held, size, memory)
 
     def go_on(self, until: float) -> bool:
         """Try settings until this time (``time.monotonic``), at least one; whether all were tried."""
@@ -198,6 +198,7 @@ class Search:
                 one = dataclasses.replace(nothing, metric=metric, held=held)
                 if held.decision == "failed":
                     return dataclasses.replace(_with_pace(one, quick), lost="its accuracy fell")
+                one = dataclasses.replace(one, memory=self._footprint(runs, form.artifact.path, setting))
                 return _with_pace(one, pace(runs, self._baseline, _FULL))
         except ThroughlineError as error:
             return dataclasses.replace(nothing, lost=f"it does not run: {error.problem}")
@@ -210,10 +211,10 @@ class Search:
         if key not in self._accuracy:
             samples = self.question.data.samples
             if len(samples) > _FEW:
-                rows = np.arange(0, len(samples), 4)
+                rows = range(0, len(samples), 4)
                 part = self._tallied(session, artifact, setting, [samples[row] for row in rows])
                 groups = None if self._groups is None else [self._groups[row] for row in rows]
-                early = compare_tallies(self._plain_tally.part(rows), part, self.question.margin, groups=groups)
+                early = compare_tallies(self._plain_tally.part(np.asarray(rows)), part, self.question.margin, groups=groups)
                 if early.decision == "failed":
                     return float("nan"), None, f"its accuracy fell on a quarter of them: {early.difference:+.4f}"
             whole = self._tallied(session, artifact, setting, samples)
@@ -261,14 +262,15 @@ class Search:
         return Runs(session, calls, setting.batch, setting.lanes)
 
     def _opened(self, form: Drafted, setting: Setting) -> Session:
-        return open_model(
-            form.artifact.path,
-            backend=self.recipes[setting.recipe].backend,
-            device=self.question.device,
-            threads=self.question.threads,
-            lanes=setting.lanes,
-            trust=True,  # made here, a moment ago
-        )
+        made_here = True  # a moment ago
+        return open_model(form.artifact.path, lanes=setting.lanes, trust=made_here, **self._opening(setting))
+
+    def _footprint(self, runs: Runs, model: Path, setting: Setting) -> float:
+        return footprint(model, runs.calls[0], setting.lanes, **self._opening(setting))
+
+    def _opening(self, setting: Setting) -> dict[str, Any]:
+        backend = self.recipes[setting.recipe].backend
+        return {"backend": backend, "device": self.question.device, "threads": self.question.threads}
 
     def _space(self) -> Iterator[Setting]:
         question = self.question
@@ -335,9 +337,7 @@ def _files(form: Drafted) -> list[Path]:
 
 
 def _with_pace(one: Tried, speed: Pace) -> Tried:
-    return dataclasses.replace(
-        one, throughput=speed.throughput, ratio=speed.ratio, latency_ms=speed.latency_ms, memory=speed.memory
-    )
+    return dataclasses.replace(one, throughput=speed.throughput, ratio=speed.ratio, latency_ms=speed.latency_ms)
 
 
 def _params(setting: Setting) -> dict[str, Any]:
