@@ -177,6 +177,64 @@ def heat(
     return _svg(title, about, top + high * len(rows) + 6, marks)
 
 
+def spread(
+    title: str,
+    about: str,
+    values: Sequence[float],
+    within: tuple[float, float],
+    limits: Mapping[str, float],
+    across: str,
+) -> str:
+    """How often each value came, those ``within`` two edges darker, with named limits as upright lines."""
+    span = _around([*values, *limits.values()])
+    many = max(10, min(60, len(values) // 12))
+    wide = (span[1] - span[0]) / many
+    counts = [0] * many
+    for value in values:
+        counts[min(many - 1, int((value - span[0]) / wide))] += 1
+    plot = _Plot(span, (0.0, max(counts, default=1) * 1.12), 250, 26, 200)
+    marks = plot.across_axis(across)
+    for number, count in enumerate(counts):
+        left, middle = span[0] + number * wide, span[0] + (number + 0.5) * wide
+        if count:
+            shade = 0.85 if within[0] <= middle <= within[1] else 0.3
+            marks.append(
+                f'<rect class="bar" style="fill-opacity:{shade}" x="{plot.x(left) + 0.5:.1f}" y="{plot.y(count):.1f}"'
+                f' width="{max(1.0, plot.x(left + wide) - plot.x(left) - 1):.1f}"'
+                f' height="{plot.low - plot.y(count):.1f}"><title>about {middle:.4g}: {count}</title></rect>'
+            )
+    return _svg(title, about, plot.height, marks + _limits(limits, plot, 12))
+
+
+def forest(
+    title: str,
+    about: str,
+    rows: Sequence[tuple[str, float, float, float, str, int]],
+    limits: Mapping[str, float],
+    across: str,
+) -> str:
+    """One figure a row with its interval: label, low, value, high, how it is written, colour; named limits upright."""
+    ends = [end for _, low, value, high, _, _ in rows for end in (low, value, high) if math.isfinite(end)]
+    high = 26 + len(rows) * _ROW
+    plot = _Plot(_around([*ends, *limits.values()]), (0.0, 1.0), high + 46, 26, high, 190, 230)
+    marks = plot.across_axis(across) + _limits(limits, plot, 12)
+    for number, (label, left, value, right, written, colour) in enumerate(rows):
+        y, ink = 26 + number * _ROW + 12, f"var(--c{colour % COLOURS})"
+        marks.append(f'<text x="180" y="{y + 4}" text-anchor="end">{escape(_cut(label))}</text>')
+        marks.append(f'<text x="{_WIDTH - 222}" y="{y + 4}">{escape(written)}</text>')
+        if math.isfinite(left):
+            marks.append(
+                f'<line x1="{plot.x(left):.1f}" x2="{plot.x(right):.1f}" y1="{y}" y2="{y}"'
+                f' style="stroke:{ink};stroke-width:2.5;stroke-linecap:round"/>'
+            )
+        if math.isfinite(value):
+            marks.append(
+                f'<circle cx="{plot.x(value):.1f}" cy="{y}" r="4.5" style="fill:{ink}">'
+                f"<title>{escape(label)}: {escape(written)}</title></circle>"
+            )
+    return _svg(title, about, plot.height, marks)
+
+
 @dataclass(frozen=True, slots=True)
 class _Plot:
     """An area with two axes, each from one number to another."""
@@ -186,35 +244,57 @@ class _Plot:
     height: int = 380
     high: int = 12
     low: int = 330
+    left: int = _LEFT
+    right: int = _RIGHT
 
     def x(self, value: float) -> float:
-        return _x(value, self.across)
+        start, end = self.across
+        share = min(1.0, max(0.0, (value - start) / ((end - start) or 1)))
+        return self.left + (_WIDTH - self.left - self.right) * share
 
     def y(self, value: float) -> float:
         start, end = self.up
         return self.low - (self.low - self.high) * min(1.0, max(0.0, (value - start) / ((end - start) or 1)))
 
-    def axes(self, across: str, up: str) -> list[str]:
-        marks = [f'<line class="axis" x1="{_LEFT}" x2="{_WIDTH - _RIGHT}" y1="{self.low}" y2="{self.low}"/>']
-        for step in _between(*self.up):
-            y = self.y(step)
-            marks.append(
-                f'<line class="grid" x1="{_LEFT}" x2="{_WIDTH - _RIGHT}" y1="{y:.1f}" y2="{y:.1f}"/>'
-                f'<text x="{_LEFT - 8}" y="{y + 4:.1f}" text-anchor="end">{step:g}</text>'
-            )
+    def across_axis(self, across: str) -> list[str]:
+        end = _WIDTH - self.right
+        marks = [f'<line class="axis" x1="{self.left}" x2="{end}" y1="{self.low}" y2="{self.low}"/>']
         for step in _between(*self.across):
             x = self.x(step)
             marks.append(
                 f'<line class="axis" x1="{x:.1f}" x2="{x:.1f}" y1="{self.low}" y2="{self.low + 4}"/>'
                 f'<text x="{x:.1f}" y="{self.low + 19}" text-anchor="middle">{step:g}</text>'
             )
+        marks.append(f'<text x="{end}" y="{self.height - 8}" text-anchor="end">{escape(across)}</text>')
+        return marks
+
+    def axes(self, across: str, up: str) -> list[str]:
+        marks = self.across_axis(across)
+        for step in _between(*self.up):
+            y = self.y(step)
+            marks.append(
+                f'<line class="grid" x1="{_LEFT}" x2="{_WIDTH - _RIGHT}" y1="{y:.1f}" y2="{y:.1f}"/>'
+                f'<text x="{_LEFT - 8}" y="{y + 4:.1f}" text-anchor="end">{step:g}</text>'
+            )
         middle = (self.low + self.high) / 2
-        marks.append(f'<text x="{_WIDTH - _RIGHT}" y="{self.height - 8}" text-anchor="end">{escape(across)}</text>')
         marks.append(
-            f'<text x="14" y="{middle:.1f}" text-anchor="middle" transform="rotate(-90 14 {middle:.1f})">'
+            f'<text x="8" y="{middle:.1f}" text-anchor="middle" transform="rotate(-90 8 {middle:.1f})">'
             f"{escape(up)}</text>"
         )
         return marks
+
+
+def _limits(limits: Mapping[str, float], plot: _Plot, y: float) -> list[str]:
+    """Upright lines with their names above; of two that stand close, the left one's name ends at its line."""
+    marks, places = [], sorted((plot.x(value), name) for name, value in limits.items())
+    for number, (x, name) in enumerate(places):
+        close = number + 1 < len(places) and places[number + 1][0] - x < 7.0 * len(name)
+        anchor, at = ("end", x + 3) if close else ("start", x - 3)
+        marks.append(
+            f'<line class="axis" stroke-dasharray="4 4" x1="{x:.1f}" x2="{x:.1f}" y1="{y + 6}" y2="{plot.low}"/>'
+            f'<text x="{at:.1f}" y="{y}" text-anchor="{anchor}">{escape(name)}</text>'
+        )
+    return marks
 
 
 def _around(values: Sequence[float]) -> tuple[float, float]:
