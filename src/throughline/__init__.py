@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from throughline.models.session import Session, open_model
     from throughline.settings import Config
     from throughline.verbs.bench import bench
+    from throughline.verbs.compare import compare
     from throughline.verbs.demo import demo
     from throughline.verbs.doctor import doctor
     from throughline.verbs.evaluate import evaluate
@@ -64,6 +65,7 @@ _HOMES = {
     "models.session": ("Session", "open_model"),
     "settings": ("Config",),
     "verbs.bench": ("bench",),
+    "verbs.compare": ("compare",),
     "verbs.demo": ("demo",),
     "verbs.doctor": ("doctor",),
     "verbs.evaluate": ("evaluate",),
@@ -82,8 +84,8 @@ __all__ = [
     "Artifact", "Check", "Config", "Detection", "Detections", "Frame", "HybridTracker", "InputError", "MissingExtra",
     "ModelManager", "ModelRefused", "Passport", "PassportMismatch", "Predictor", "Session", "SettingsError",
     "SourceFailed", "TensorRTConverter", "TensorSpec", "ThroughlineError", "Unavailable", "Verdict", "VideoProcessor",
-    "bench", "demo", "doctor", "evaluate", "export", "inspect", "open_model", "optimize", "read_artifact", "run",
-    "train", "verify",
+    "bench", "compare", "demo", "doctor", "evaluate", "export", "inspect", "open_model", "optimize", "read_artifact",
+    "run", "train", "verify",
 ]  # fmt: skip
 
 

@@ -22,6 +22,7 @@ VERBS = {
     "optimize": "The fastest way to run a model on this machine that keeps its accuracy",
     "bench": "How fast models are here: alone, with everything around them, and over a whole video",
     "evaluate": "How good a model is on labelled data, how sure that is, for whom it is worse, what it gets wrong",
+    "compare": "Whether one model is better than another on the same data, not worse, worse, or too close to tell",
     "train": "The next version of a model by a recipe, which can be killed, goes on, and can be done again",
     "demo": "The whole job on a street whose truth is known, and how right it was",
 }

@@ -17,7 +17,8 @@ from typing import Final
 
 from throughline.contracts.errors import InputError
 from throughline.evaluation.tally import Tally
-from throughline.stats.bootstrap import RESAMPLES, Counts, Floats, Interval, percentile_interval, spread
+from throughline.stats.bootstrap import RESAMPLES, Interval, percentile_interval
+from throughline.stats.difference import paired_spread
 
 _WIDE: Final = 1.959963984540054
 """Half of a 95 % interval, in standard errors."""
@@ -92,12 +93,10 @@ def compare_tallies(
             f"there is nothing to measure {reference.metric} on: the truth of these {len(reference)} pictures is empty",
             "give pictures with objects on them",
         )
-    allowed = _allowed(margin, before)
-
-    def differences(counts: Counts) -> Floats:
-        return candidate.values(counts) - reference.values(counts)
-
-    drawn = spread(differences, len(reference), resamples=resamples, seed=seed, groups=groups)
+    allowed = allowed_by(margin, before)
+    drawn = paired_spread(
+        reference.values, candidate.values, len(reference), resamples=resamples, seed=seed, groups=groups
+    )
     interval = percentile_interval(after - before, drawn, len(reference))
     decision = "passed" if interval.low >= -allowed else "failed" if interval.high < -allowed else "undecided"
     return NonInferiority(
@@ -114,17 +113,24 @@ def compare_tallies(
     )
 
 
-def _allowed(margin: str, reference: float) -> float:
-    """The margin in the metric's own unit."""
+def allowed_by(margin: str, reference: float, most: float = 1.0) -> float:
+    """A margin in the metric's own unit.
+
+    Args:
+        margin: "1%" of the reference's value, or "0.01" of the metric absolutely.
+        reference: the reference's value.
+        most: what an absolute margin may be at most.
+    """
     text = margin.strip()
     try:
         share = float(text.removesuffix("%"))
     except ValueError:
         share = math.nan
     allowed = share / 100 * reference if text.endswith("%") else share
-    if not 0 <= share < math.inf or (share > 100 if text.endswith("%") else share > 1):
+    if not 0 <= share < math.inf or (share > 100 if text.endswith("%") else share > most):
         raise InputError(
-            f"the margin is {margin!r}", "give a share such as 1%, or a difference from 0 to 1 such as 0.01"
+            f"the margin is {margin!r}",
+            "give a share such as 1%, or a difference such as 0.01" + (" from 0 to 1" if most == 1 else ""),
         )
     return allowed
 

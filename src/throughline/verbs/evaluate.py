@@ -9,13 +9,13 @@ from pathlib import Path
 
 import numpy as np
 
-from throughline.contracts.artifacts import Artifact
 from throughline.contracts.detections import Detections
 from throughline.contracts.errors import InputError, nearest
 from throughline.contracts.frames import Frame, Image
-from throughline.contracts.samples import DataSet, Sample
+from throughline.contracts.samples import Sample
 from throughline.data.reading import open_data
 from throughline.evaluation.answers import answers, in_common
+from throughline.evaluation.asking import answered, labelled, task_of
 from throughline.evaluation.evaluate_report import gap_said, write_report
 from throughline.evaluation.measured import ClassRow, measure, traits_of
 from throughline.evaluation.mistakes import CONF
@@ -30,7 +30,6 @@ from throughline.video.progress import Progress
 from throughline.video.trackers import TRACKERS
 from throughline.vision.detector import Detector, detector_for
 
-_TASKS = {"detect": "detect", "track": "detect", "segment": "segment", "classify": "classify"}
 _ROWS = 20
 
 
@@ -152,8 +151,8 @@ def evaluate(
         raise InputError(f"--conf {conf:g}: it must be from 0 to 1", "leave it away: 0.001 suits average precision")
     artifact, whole = read_artifact(Path(model)), open_data(data, split)
     notes: list[str] = []
-    samples = _labelled(whole, data, notes)
-    task = _task(artifact, whole)
+    samples = labelled(whole, data, notes)
+    task = task_of(artifact, whole)
     if whole.task == "track" and tracker not in TRACKERS.names():
         raise InputError(f"--tracker {tracker}: there is no such tracker", nearest(tracker, TRACKERS.names()))
     asked = [name.strip() for name in (slices or "").split(",") if name.strip()]
@@ -173,7 +172,7 @@ def evaluate(
         with _telling(len(samples)) as watch:
             said = answers(detector, _watched(samples, light), watch=watch)
         ran_on = str(session)
-    task = _answered(task, said, notes)
+    task = answered(task, said, notes)
     found = in_common(said, artifact.labels, whole.labels, notes)
     truth = [sample.truth for sample in samples if sample.truth is not None]
     measured = measure(task, found, truth, samples, light, asked)
@@ -203,48 +202,6 @@ def evaluate(
         artifact.path, whole.name, task, len(samples), measured.figures, measured.classes, measured.slicings,
         measured.fairness, measured.worst_gap, tracks, report, whole.sha256, artifact.sha256, measured.notes,
     )  # fmt: skip
-
-
-def _labelled(whole: DataSet, data: str, notes: list[str]) -> list[Sample]:
-    """The pictures of which something is known."""
-    samples = [sample for sample in whole if sample.truth is not None]
-    if not samples or whole.task is None:
-        raise InputError(
-            f"{data}: nobody has said what is on these {len(whole):,} pictures, so there is nothing to measure against",
-            "give labelled data: a data.yaml, a COCO file, MOTChallenge sequences, or a folder of class folders",
-        )
-    if len(samples) < len(whole):
-        notes.append(f"{len(whole) - len(samples):,} of {len(whole):,} pictures have no labels and were left out")
-    return samples
-
-
-def _task(artifact: Artifact, whole: DataSet) -> str:
-    """What is measured: what the data are for, as far as the model does that."""
-    task = _TASKS.get(str(whole.task))
-    if task is None:
-        raise InputError(f"the data are for '{whole.task}'", f"what can be measured is {', '.join(_TASKS)}")
-    if artifact.task is not None and (artifact.task == "classify") != (task == "classify"):
-        raise _no_match(artifact.task, task)
-    return task
-
-
-def _answered(task: str, said: Sequence[Detections], notes: list[str]) -> str:
-    """The task again, now that it is known what the model gives."""
-    some = [one for one in said if len(one)]
-    if some and (bool(some[0].of_frame.all()) != (task == "classify")):
-        raise _no_match("classify" if task != "classify" else "detect", task)
-    if task == "segment" and some and some[0].masks is None:
-        notes.append("the data have masks and the model gives none: its boxes were measured")
-        return "detect"
-    return task
-
-
-def _no_match(model: str, data: str) -> InputError:
-    says = {"classify": "name a class for each picture as a whole"}
-    return InputError(
-        f"the data {says.get(data, 'have objects with places')}, and the model is for '{model}'",
-        "give data of the kind that the model answers",
-    )
 
 
 def _watched(samples: Sequence[Sample], light: list[str]) -> Iterator[Sample]:
