@@ -1,4 +1,4 @@
-"""Run by test_resume.py: one training run as it is, and others that are killed somewhere and go on; prints what differs.
+"""Run by test_resume.py: one training run as it is, and others that are killed somewhere and go on.
 
 Each run is a process of its own, forked before PyTorch has begun any thread, and the kill is SIGKILL.
 """
@@ -14,7 +14,9 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-import torch  # once, for all the processes
+import safetensors.torch  # noqa: F401 - once, for all the processes, as is what an optimiser loads when it is made
+import torch
+import torch._dynamo
 
 from throughline import files
 from throughline.training.loop import checkpoint, loop
@@ -90,14 +92,14 @@ def digests(folder: Path) -> dict[str, str]:
     return {name: hashlib.sha256((folder / name).read_bytes()).hexdigest() for name in (LAST, BEST)}
 
 
-def main(room: Path, told: dict[str, object], kills: list[list[object]]) -> None:
+def main(room: Path, told: dict[str, object], kills: list[list[object]]) -> dict[str, object]:
     recipe = read_recipe(None, told)
-    whole = room / "whole"
+    whole = room / recipe.name
     whole.mkdir()
     assert in_a_process(lambda: carry_out(recipe, whole, False)) == 0
     found = {"whole": digests(whole)}
     for number, (kind, *at) in enumerate(kills):
-        folder = room / f"killed-{number}"
+        folder = room / f"{recipe.name}-killed-{number}"
         folder.mkdir()
         for nth, place in enumerate(at):
             arrange = killed_at_step(place) if kind == "step" else killed_in_write(place, after=kind == "written")
@@ -112,8 +114,9 @@ def main(room: Path, told: dict[str, object], kills: list[list[object]]) -> None
         assert not list(folder.glob(".*")), "a draft was left"
         shutil.rmtree(folder)
     tensors, state = checkpoint.read(whole / LAST)
-    print(json.dumps({"found": found, "tensors": sorted(tensors), "state": state}))
+    return {"found": found, "tensors": sorted(tensors), "state": state}
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), json.loads(sys.argv[2]), json.loads(sys.argv[3]))
+    every_kill = json.loads(sys.argv[3])
+    print(json.dumps([main(Path(sys.argv[1]), told, every_kill) for told in json.loads(sys.argv[2])]))

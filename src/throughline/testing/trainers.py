@@ -8,7 +8,7 @@
 
 The run is carried out three times: twice by the same recipe, which must give the same bytes, and once to be broken off.
 """
-# ruff: noqa: D102 - a test's name is its docstring, and this file imports without pytest
+# ruff: noqa: D102, PT017 - a test's name is its docstring, and this file imports without pytest
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ class TrainerConformance(ABC):
         """The small run in a folder of this name, carried out once."""
         if name not in self._carried:
             folder, logged = Path(self._room.name) / name, list[tuple[Mapping[str, float], int]]()
-            folder.mkdir()
+            folder.mkdir(exist_ok=True)
             recipe = self.recipe()
             run = Run(folder, lambda values, step: logged.append((dict(values), step)), _quiet, device=self.device)
             trained: Trained = TRAINERS.make(self.trainer, recipe, run)

@@ -13,8 +13,6 @@ import subprocess
 from collections.abc import Iterable
 from pathlib import Path
 
-import throughline
-
 _SECONDS = 10
 _SENT_WITH = {"sklearn": "scikit-learn", "mlflow": "mlflow-skinny", "yaml": "pyyaml", "cv2": "opencv-python-headless"}
 
@@ -26,8 +24,9 @@ def code_version(packages: Iterable[str] = (), folder: Path | None = None) -> di
         packages: by the names that they are imported by.
         folder: where the user's code is; the working folder when not given.
     """
-    found = {"throughline": throughline.__version__, "python": platform.python_version()}
-    found |= {name: version for name in ("numpy", *packages) if (version := _version(name)) is not None}
+    asked = ("throughline", "numpy", *packages)
+    found = {name: version for name in asked if (version := _version(name)) is not None}
+    found["python"] = platform.python_version()
     return found | _git(folder or Path.cwd())
 
 

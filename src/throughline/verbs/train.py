@@ -116,8 +116,8 @@ def train(
         log: Who writes the run down: mlflow, jsonl, wandb. [default: mlflow]
         trust: Open weights that are a program and that no passport of this machine vouches for.
     """
-    changes = {"trainer": trainer, "data": data, "epochs": epochs, "batch": batch, "lr": lr, "imgsz": imgsz}
-    changes |= {"seed": seed, "name": name} | _pairs(set_ or [])
+    changes: dict[str, Any] = {"trainer": trainer, "data": data, "epochs": epochs, "batch": batch, "lr": lr}
+    changes |= {"imgsz": imgsz, "seed": seed, "name": name, **_pairs(set_ or [])}
     if resume and recipe is None and trainer is None:
         recipe = _recipe_to_resume(name, out)
     told = read_recipe(recipe, changes)

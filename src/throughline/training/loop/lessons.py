@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Protocol, final
+
+from throughline.contracts.artifacts import Array, TensorSpec
 
 if TYPE_CHECKING:
     import torch
 
-    from throughline.contracts.artifacts import Array, TensorSpec
     from throughline.contracts.samples import DataSet
 
 
@@ -62,3 +64,10 @@ class Interface:
     about: Mapping[str, Any] = field(default_factory=dict)
     arrays: Mapping[str, Array] | None = None
     pictures: DataSet | None = None
+
+    def named_for(self, network: torch.nn.Module) -> Interface:
+        """The same, its one input called as the network's own code calls it: a file takes its names from there."""
+        (spec,) = self.inputs
+        name = next(iter(inspect.signature(network.forward).parameters))
+        arrays = None if self.arrays is None else {name: self.arrays[spec.name]}
+        return replace(self, inputs=(TensorSpec(name, spec.dtype, spec.shape),), arrays=arrays)

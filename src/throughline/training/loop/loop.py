@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, final
@@ -67,7 +67,7 @@ class Loop:
     @property
     def groups(self) -> int:
         """How many steps an epoch has."""
-        return -(-self._batches // self.options.accumulate)
+        return -(-self._batches // int(self.options.accumulate))
 
     @property
     def steps(self) -> int:
@@ -133,10 +133,11 @@ class Loop:
 
     @property
     def _batches(self) -> int:
-        size, batch = self.lesson.size, self.options.batch
-        return size // batch or 1  # what is left over is seen in another epoch: the order is another
+        return (
+            self.lesson.size // int(self.options.batch) or 1
+        )  # what is left over is seen in another epoch: the order is another
 
-    def _epoch(self, showing: Showing, stop: Any) -> None:
+    def _epoch(self, showing: Showing, stop: Callable[[], bool]) -> None:
         options = self.options
         rows = np.random.default_rng((self.seed, self.epoch)).permutation(self.lesson.size)
         batches = [rows[at * options.batch : (at + 1) * options.batch].tolist() for at in range(self._batches)]
@@ -165,7 +166,7 @@ class Loop:
         if time.monotonic() - self._written > SECONDS["between epochs"]:
             self._write(LAST)
 
-    def _prepared(self, groups: Sequence[Sequence[list[int]]]) -> Iterator[list[tuple[torch.Tensor, ...]]]:
+    def _prepared(self, groups: Sequence[Sequence[list[int]]]) -> Generator[list[tuple[torch.Tensor, ...]]]:
         """The batches of each step, made by other threads in advance where that was asked for."""
         if not self.options.workers:
             for group in groups:
@@ -231,7 +232,8 @@ class Loop:
         with torch.no_grad():
             measured = self.lesson.measure(network, self.device)
         self.network.train()
-        now, best = measured[self.lesson.metric], self.best and self.best[self.lesson.metric]
+        now = measured[self.lesson.metric]
+        best = None if self.best is None else self.best[self.lesson.metric]
         if not np.isfinite(now):
             raise InputError(
                 f"{self.lesson.metric} is {now} after epoch {self.epoch}: it cannot decide which weights are best",

@@ -72,7 +72,7 @@ def train(recipe: Recipe, run: Run) -> Trained:
         ended = loop.carry_out()
         run.say(f"{ended.why}; the best weights are those of epoch {ended.epoch}")
         lesson, network = begun.lesson, loop.answering.cpu().to(memory_format=torch.contiguous_format)
-        taken = lesson.interface()
+        taken = lesson.interface().named_for(network)
         verified = write_onnx(
             network, path, taken.inputs, taken.example, taken.about, data=taken.pictures, arrays=taken.arrays
         )
