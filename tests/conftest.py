@@ -56,5 +56,6 @@ def blob_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def _own_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """No test reads or writes its user's keys or settings."""
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     for name in [name for name in os.environ if name.startswith("THROUGHLINE_")]:
         monkeypatch.delenv(name)

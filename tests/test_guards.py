@@ -21,8 +21,8 @@ PUBLIC = {
     "Artifact", "Check", "Config", "Detection", "Detections", "Frame", "HybridTracker", "InputError", "MissingExtra",
     "ModelManager", "ModelRefused", "Passport", "PassportMismatch", "Predictor", "Session", "SettingsError",
     "SourceFailed", "TensorRTConverter", "TensorSpec", "ThroughlineError", "Unavailable", "Verdict", "VideoProcessor",
-    "bench", "compare", "demo", "doctor", "evaluate", "export", "inspect", "open_model", "optimize", "read_artifact",
-    "run", "train", "verify",
+    "bench", "compare", "demo", "doctor", "evaluate", "export", "history", "inspect", "open_model", "optimize",
+    "promote", "read_artifact", "register", "rollback", "run", "train", "verify",
 }  # fmt: skip
 
 

@@ -34,8 +34,12 @@ if TYPE_CHECKING:
     from throughline.verbs.doctor import doctor
     from throughline.verbs.evaluate import evaluate
     from throughline.verbs.export import export
+    from throughline.verbs.history import history
     from throughline.verbs.inspect import inspect
     from throughline.verbs.optimize import optimize
+    from throughline.verbs.promote import promote
+    from throughline.verbs.register import register
+    from throughline.verbs.rollback import rollback
     from throughline.verbs.run import run
     from throughline.verbs.train import train
     from throughline.verbs.verify import verify
@@ -70,8 +74,12 @@ _HOMES = {
     "verbs.doctor": ("doctor",),
     "verbs.evaluate": ("evaluate",),
     "verbs.export": ("export",),
+    "verbs.history": ("history",),
     "verbs.inspect": ("inspect",),
     "verbs.optimize": ("optimize",),
+    "verbs.promote": ("promote",),
+    "verbs.register": ("register",),
+    "verbs.rollback": ("rollback",),
     "verbs.run": ("run",),
     "verbs.train": ("train",),
     "verbs.verify": ("verify",),
@@ -84,8 +92,8 @@ __all__ = [
     "Artifact", "Check", "Config", "Detection", "Detections", "Frame", "HybridTracker", "InputError", "MissingExtra",
     "ModelManager", "ModelRefused", "Passport", "PassportMismatch", "Predictor", "Session", "SettingsError",
     "SourceFailed", "TensorRTConverter", "TensorSpec", "ThroughlineError", "Unavailable", "Verdict", "VideoProcessor",
-    "bench", "compare", "demo", "doctor", "evaluate", "export", "inspect", "open_model", "optimize", "read_artifact",
-    "run", "train", "verify",
+    "bench", "compare", "demo", "doctor", "evaluate", "export", "history", "inspect", "open_model", "optimize",
+    "promote", "read_artifact", "register", "rollback", "run", "train", "verify",
 ]  # fmt: skip
 
 

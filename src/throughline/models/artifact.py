@@ -13,6 +13,7 @@ from pathlib import Path
 from throughline.contracts.artifacts import Artifact, Passport
 from throughline.models import passport as passports
 from throughline.models.identify import Description, check_labels, identify
+from throughline.models.references import resolved
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,13 +34,13 @@ class Given:
 
 
 def read_artifact(path: str | Path, given: Given | None = None) -> Artifact:
-    """Everything known about a model file, without running it.
+    """Everything known about a model file, or one that is registered (``models:/name@alias``), without running it.
 
     Raises:
         InputError: it is not a model, or what is said of it contradicts what it is.
         PassportMismatch: the passport beside it belongs to other bytes.
     """
-    file = Path(path)
+    file = resolved(path)
     return describe(identify(file), file, given or Given())
 
 

@@ -16,6 +16,7 @@ from throughline.models import passport as passports
 from throughline.models.backends import BACKENDS, unusable
 from throughline.models.formats import FORMATS, Description
 from throughline.models.identify import identify
+from throughline.models.references import resolved
 
 _ESTIMATORS = ("skops", "xgboost", "lightgbm")
 FASTEST_FIRST = ("tensorrt", "openvino", "onnx", "torchscript", "pt2", "safetensors", "checkpoint", *_ESTIMATORS)
@@ -58,7 +59,7 @@ def choose(model: str | Path, *, holds: Callable[[Path], str | None] = passports
         InputError: there is no model there, or more than one.
         Unavailable: none of its files can be run here; the reasons are listed.
     """
-    model = Path(model)
+    model = resolved(model)
     forms, broken = _forms(model)
     anchor = model if model in forms else min(forms, key=lambda path: _rank(forms[path], _SOURCES_FIRST))
     reasons = {path: None if path == anchor else holds(path) for path in forms}

@@ -26,6 +26,7 @@ from throughline.models import passport as passports
 from throughline.models.backends import BACKENDS, OutOfMemory, Runner, devices, unusable
 from throughline.models.choose import backend_for, choose
 from throughline.models.formats import Description
+from throughline.models.references import resolved
 from throughline.models.splitting import Splitter
 from throughline.models.timing import PerformanceStats, Stopwatch
 
@@ -188,7 +189,7 @@ def open_model(
 
     Args:
         path: the file; or its path without a suffix, or its folder, for the best of a model's forms
-            (see ``throughline.models.choose``).
+            (see ``throughline.models.choose``); or its registered name, ``models:/name@alias``.
         backend: the runtime; "auto" takes the one that the format is made for.
         device: "cpu", "gpu", "gpu:1"; "auto" takes a GPU where the backend can use one.
         threads: how many CPU threads predictions may use; all this process has when not given.
@@ -200,7 +201,7 @@ def open_model(
         allow_cpu: take the CPU, with a warning, where the GPU asked for is not there.
         on_nonfinite: "report" NaN and infinite outputs once, or "raise" on them.
     """
-    path, seen = Path(path), []
+    path, seen = resolved(path), []
     if not path.is_file():
         choice = choose(path)
         path, seen = choice.path, list(map(str, choice.passed_over))

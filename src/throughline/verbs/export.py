@@ -22,6 +22,7 @@ from throughline.models.artifact import Given, read_artifact
 from throughline.models.backends import devices
 from throughline.models.chain import Drafted, Link, drafting, follow, refuse_to_overwrite, settle, suffix_of
 from throughline.models.loading import check
+from throughline.models.references import is_reference
 from throughline.models.repair import links_for, ranked_by_damage, smallest_keep
 from throughline.models.session import open_model
 from throughline.models.transforms import TRANSFORMS, Feeds
@@ -162,7 +163,8 @@ def export(
     told += [imgsz] if imgsz else []
     told += [f"b{batch}"] if batch else []
     name = out.stem if out is not None else _name(source, to, told)
-    target = out or source.path.with_name(f"{name}{suffix_of(FORMATS[to])}")
+    beside = Path(source.path.name) if is_reference(model) else source.path  # a registered one came out of a cache
+    target = out or beside.with_name(f"{name}{suffix_of(FORMATS[to])}")
     if target.suffix != suffix_of(FORMATS[to]):
         raise InputError(f"--out {out}: a file for {to} ends in {suffix_of(FORMATS[to])}", "give it that ending")
     refuse_to_overwrite(target, source)
@@ -221,7 +223,7 @@ def export(
 
 def _opened(path: Path, trust: bool, decoder: str | None) -> Artifact:
     artifact = read_artifact(path, Given(decoder=decoder))
-    check(path, trust=trust, passport_holds=passports.vouched(artifact))
+    check(artifact.path, trust=trust, passport_holds=passports.vouched(artifact))
     return artifact
 
 

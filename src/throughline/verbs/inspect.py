@@ -12,6 +12,7 @@ from throughline.data.reading import is_data
 from throughline.models import passport as passports
 from throughline.models.artifact import Given, describe
 from throughline.models.identify import Description, identify
+from throughline.models.references import resolved
 from throughline.terminal import fields, human_bytes
 from throughline.vision.canvas import read_size
 from throughline.vision.decoders import DECODERS
@@ -105,7 +106,7 @@ def inspect(
     if decoder is not None and decoder not in DECODERS.names():
         raise InputError(f"there is no decoder '{decoder}'", nearest(decoder, DECODERS.names()))
     given = Given(task, _read_labels(labels), decoder, None if imgsz is None else read_size(imgsz), stride, licence)
-    path = Path(file)
+    path = resolved(file)
     if is_data(path):
         if given.said() or class_ is not None or trust:
             raise InputError(f"{path} is a data set, and these options are about models", "leave them away")

@@ -81,7 +81,7 @@ def _refuse_for_files(sources: Sequence[str], given: Mapping[str, Any]) -> None:
 
 def _trusted(path: Path, trust: bool) -> Artifact:
     artifact = read_artifact(path)
-    require_trust(identify(path), passports.vouched(artifact), trust)
+    require_trust(identify(artifact.path), passports.vouched(artifact), trust)
     return artifact
 
 
