@@ -21,6 +21,7 @@ from throughline.models.artifact import read_artifact
 from throughline.models.session import open_model
 from throughline.models.transforms import TRANSFORMS, int8
 from throughline.models.transforms._calibration import ranges
+from throughline.models.transforms._layers import told_apart
 from throughline.models.transforms._sensitivity import difference
 from throughline.testing.transforms import detector, pictures
 from throughline.testing.world import World
@@ -215,6 +216,27 @@ def test_every_method_cuts_ranges_and_feeds_may_differ_in_size(method: Any) -> N
     for name, (low, high) in found.items():
         assert whole[name][0] <= low <= 0 <= high <= whole[name][1]
         assert high > 0.2 * whole[name][1]
+
+
+def test_no_levels_are_spent_on_what_an_activation_function_cannot_tell_apart() -> None:
+    """A SiLU makes nothing of -60; the two that read it otherwise need all of it."""
+    nodes = [
+        helper.make_node("Sigmoid", ["x"], ["gate"]),
+        helper.make_node("Mul", ["gate", "x"], ["silu"]),
+        helper.make_node("HardSigmoid", ["silu"], ["hard"], alpha=0.25, beta=0.5),
+        helper.make_node("Sigmoid", ["read"], ["one"]),
+        helper.make_node("Relu", ["read"], ["other"]),
+        helper.make_node("Sigmoid", ["out"], ["last"]),
+        helper.make_node("HardSwish", ["last"], ["end"]),
+    ]
+    tensors = [helper.make_tensor_value_info(name, TensorProto.FLOAT, [4]) for name in ("x", "read", "out")]
+    model = helper.make_model(helper.make_graph(nodes, "gates", tensors, tensors[2:]))
+    wide = (-60.0, 70.0)
+    found = told_apart(model, dict.fromkeys(("x", "silu", "read", "out", "last"), wide))
+    assert found == {"x": (-8.0, 70.0), "silu": (-2.0, 2.0), "read": wide, "out": wide, "last": (-8.0, 70.0)}
+    x = np.linspace(*wide, 9999)
+    lost = np.clip(x, -8, 70)
+    assert np.abs(x / (1 + np.exp(-x)) - lost / (1 + np.exp(-lost))).max() < 0.003
 
 
 def test_an_outlier_is_cut_off_by_percentile_and_entropy() -> None:

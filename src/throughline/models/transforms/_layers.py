@@ -17,6 +17,8 @@ from throughline.models.transforms._graph import STANDARD, attribute, constants
 WEIGHTED: Final = ("Conv", "ConvTranspose", "MatMul", "Gemm")
 JOINING: Final = ("Concat", "Add", "Sum", "Max", "Min")
 _ACTIVATIONS: Final = ("Sigmoid", "Mul", "Relu", "LeakyRelu", "PRelu", "Clip", "HardSigmoid", "HardSwish", "Tanh")
+_SETTLED: Final = 8.0
+"""Beyond it a sigmoid gives the same on either side, to within 0.0004, and x times its sigmoid to within 0.003."""
 _RATIO: Final = 20.0
 """Tensors whose ranges differ by more than this do not share a scale: the smaller has under four bits left."""
 
@@ -88,6 +90,42 @@ def unlike(model: Any, ranges: Mapping[str, tuple[float, float]]) -> set[str]:
         if len(reach) > 1 and max(reach) > _RATIO * min(reach):
             found.add(node.name)
     return found
+
+
+def told_apart(model: Any, ranges: Mapping[str, tuple[float, float]]) -> dict[str, tuple[float, float]]:
+    """The ranges, without what the activation function that reads a tensor cannot tell apart.
+
+    A SiLU makes the same nothing of -8 and of -60; eight bits dealt out down to -60 would lack above.
+    """
+    readers: dict[str, list[Any]] = {}
+    for node in model.graph.node:
+        for name in node.input:
+            readers.setdefault(name, []).append(node)
+    for value in model.graph.output:
+        readers.setdefault(value.name, []).append(value)
+    found = dict(ranges)
+    for name, (low, high) in ranges.items():
+        if ends := [_told_by(node, readers[name]) for node in readers.get(name, ())]:
+            least, most = min(one[0] for one in ends), max(one[1] for one in ends)
+            found[name] = max(low, min(least, 0.0)), min(high, max(most, 0.0))
+    return found
+
+
+def _told_by(reader: Any, readers: Sequence[Any]) -> tuple[float, float]:
+    """From where to where one reader of a tensor tells its values apart, among all of its readers."""
+    kind = getattr(reader, "op_type", "")
+    if kind == "Sigmoid":
+        return -_SETTLED, _SETTLED
+    if kind == "HardSigmoid" and (alpha := attribute(reader, "alpha", 0.2)) > 0:
+        beta = attribute(reader, "beta", 0.5)
+        return -beta / alpha, (1 - beta) / alpha
+    if kind in ("Swish", "HardSwish"):
+        return -_SETTLED, np.inf
+    if kind == "Mul":
+        for gate in readers:  # by a gate of its own: nothing is left of what the gate is shut for
+            if getattr(gate, "op_type", "") in ("Sigmoid", "HardSigmoid") and gate.output[0] in reader.input:
+                return _told_by(gate, ())[0], np.inf
+    return -np.inf, np.inf
 
 
 def _is_ruler(values: Array) -> bool:

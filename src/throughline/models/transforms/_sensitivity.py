@@ -18,7 +18,8 @@ from throughline.models.transforms._graph import constants
 from throughline.models.transforms._layers import in_eight_bits
 from throughline.models.transforms._running import Opened, each
 
-_FEEDS: Final = 8
+_FEEDS: Final = 24
+"""A mean of fewer says little: what is found in one picture has a few large scores."""
 _FEEDS_A_LAYER: Final = 2
 _GAP: Final = 10.0
 _SWITCHES: Final = "throughline_switches"

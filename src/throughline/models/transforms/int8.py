@@ -18,7 +18,7 @@ from throughline.hardware import detect
 from throughline.models.transforms import Feeds, Made
 from throughline.models.transforms import _graph as graph
 from throughline.models.transforms._calibration import METHODS, Method, Ranges, ranges
-from throughline.models.transforms._layers import tail, unlike, weighted, with_activations
+from throughline.models.transforms._layers import tail, told_apart, unlike, weighted, with_activations
 from throughline.models.transforms._running import float_tensors, quietly
 from throughline.models.transforms._sensitivity import Judge, sensitivities
 from throughline.plugins import Plugin
@@ -72,7 +72,7 @@ def int8(
             f"{source.path} has no convolution or matrix product with weights of its own", "leave it in float32"
         )
     decoding = tail(model)
-    found = ranges(model, feeds, float_tensors(model), method)
+    found = told_apart(model, ranges(model, feeds, float_tensors(model), method))
     together = unlike(model, found) - decoding
     spoiled = {name for node in model.graph.node if node.name in together for name in node.output}
     together |= {node.name for node in layers if spoiled.intersection(node.input)}
