@@ -8,9 +8,11 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from throughline.contracts.detections import Detections
+from throughline.evaluation.tally import tally
 from throughline.stats.bootstrap import draws as bootstrap_draws
 from throughline.stats.bootstrap import spread
-from throughline.stats.difference import judge
+from throughline.stats.difference import judge, paired_spread
 from throughline.stats.discordance import Discordance, difference_interval, mcnemar, mcnemar_exact, odds_ratio
 from throughline.stats.paired import Test, cohen_dz, mean_interval, t_test, wilcoxon
 from throughline.stats.power import power_of_t, samples_needed
@@ -44,8 +46,10 @@ def often_equal(chance: np.random.Generator, samples: int) -> np.ndarray:
     return chance.laplace(0, 1, (CASES, samples)) * (chance.random((CASES, samples)) < 0.5)
 
 
-@pytest.mark.parametrize("test", [t_test, wilcoxon])
-@pytest.mark.parametrize(("draw", "samples"), [(normal, 12), (wild, 40), (often_equal, 60)])
+@pytest.mark.parametrize(
+    ("test", "draw", "samples"),
+    [(t_test, normal, 6), (t_test, often_equal, 60), (wilcoxon, wild, 40), (wilcoxon, often_equal, 60)],
+)
 def test_a_true_null_is_rejected_five_times_of_a_hundred(
     test: Callable[[np.ndarray], Test], draw: Draw, samples: int
 ) -> None:
@@ -59,7 +63,7 @@ def test_the_interval_of_a_mean_difference_holds_the_truth(draw: Draw, samples: 
     covers_as_often_as_it_says([low <= 0.3 <= high for low, high in edges])
 
 
-@pytest.mark.parametrize(("samples", "effect"), [(15, 0.0), (40, 0.5)])
+@pytest.mark.parametrize(("samples", "effect"), [(15, 0.5)])
 def test_the_interval_of_cohens_dz_holds_the_truth(samples: int, effect: float) -> None:
     rows = normal(np.random.default_rng(3), samples) + effect
     several = [cohen_dz(row) for row in rows]
@@ -71,14 +75,14 @@ def answers(chance: np.random.Generator, samples: int, lost: float, won: float) 
     return [Discordance(int(row[0]), int(row[1]), samples) for row in counts]
 
 
-@pytest.mark.parametrize(("samples", "apart"), [(100, 0.2), (400, 0.1), (1000, 0.04)])
+@pytest.mark.parametrize(("samples", "apart"), [(100, 0.2), (1000, 0.04)])
 def test_mcnemars_mid_p_keeps_its_five_percent_and_the_exact_test_does_not_use_them(samples: int, apart: float) -> None:
     several = answers(np.random.default_rng(4), samples, apart / 2, apart / 2)
     rejects_as_often_as_it_says([mcnemar(one).p for one in several])
     assert np.mean([mcnemar_exact(one).p < 0.05 for one in several]) < 0.037
 
 
-@pytest.mark.parametrize(("samples", "lost", "won"), [(50, 0.1, 0.1), (200, 0.05, 0.1), (500, 0.01, 0.04)])
+@pytest.mark.parametrize(("samples", "lost", "won"), [(50, 0.1, 0.1), (500, 0.01, 0.04)])
 def test_tangos_interval_holds_the_difference_and_wilsons_the_odds(samples: int, lost: float, won: float) -> None:
     several = answers(np.random.default_rng(5), samples, lost, won)
     edges = [difference_interval(one) for one in several]
@@ -87,7 +91,7 @@ def test_tangos_interval_holds_the_difference_and_wilsons_the_odds(samples: int,
     covers_as_often_as_it_says([one.low <= won / lost <= one.high for one in ratios])
 
 
-@pytest.mark.parametrize("videos", [8, 20])
+@pytest.mark.parametrize("videos", [8])
 def test_draws_of_whole_videos_know_that_their_frames_hang_together(videos: int) -> None:
     """Videos of different lengths, each with a difference of its own; frame by frame it would be far too sure."""
     chance = np.random.default_rng(6)
@@ -114,6 +118,36 @@ def test_the_paired_bootstrap_keeps_what_it_promises(samples: int, draw: Draw) -
     covers_as_often_as_it_says(held)
 
 
+def test_the_interval_of_a_difference_in_average_precision_holds_the_truth_on_fifteen_pictures() -> None:
+    """Two detectors of the same making, on fifteen pictures of 1,500 whose difference is known."""
+    chance, many = np.random.default_rng(12), 15
+    truth = [objects(chance, int(count)) for count in chance.integers(2, 6, 1500)]
+    first, second = (tally("detect", [found(chance, one) for one in truth], truth) for _ in range(2))
+    real = second.value() - first.value()
+    held = []
+    for number in range(CASES):
+        rows = np.sort(chance.choice(len(truth), many, replace=False))
+        one, other = first.part(rows), second.part(rows)
+        drawn = paired_spread(one.values, other.values, many, resamples=64, seed=number)[0]
+        apart = judge(other.value() - one.value(), drawn, many)
+        held.append(apart.low <= real <= apart.high)
+    covers_as_often_as_it_says(held)
+
+
+def objects(chance: np.random.Generator, count: int) -> Detections:
+    corner = chance.uniform(0, 300, (count, 2))
+    xyxy = np.hstack([corner, corner + chance.uniform(20, 80, (count, 2))]).astype(np.float32)
+    return Detections(xyxy, np.ones(count, np.float32), np.zeros(count, np.int64))
+
+
+def found(chance: np.random.Generator, truth: Detections) -> Detections:
+    """Four objects of five, a little beside their places, and two that are not there."""
+    seen = truth.xyxy[chance.random(len(truth)) < 0.8]
+    xyxy = np.concatenate([seen + chance.normal(0, 4, seen.shape), objects(chance, 2).xyxy]).astype(np.float32)
+    sure = np.concatenate([chance.beta(4, 2, len(seen)), chance.beta(1, 3, 2)]).astype(np.float32)
+    return Detections(xyxy, sure, np.zeros(len(xyxy), np.int64))
+
+
 @pytest.mark.parametrize("truth", [0, 4])
 def test_with_holm_one_in_twenty_families_has_a_false_alarm_and_not_one_in_three(truth: int) -> None:
     """Ten classes, of which some really differ; what counts is any false alarm among the others."""
@@ -125,7 +159,7 @@ def test_with_holm_one_in_twenty_families_has_a_false_alarm_and_not_one_in_three
     assert (p[:, truth:].min(axis=1) < 0.05).mean() > 0.2
 
 
-@pytest.mark.parametrize(("runs", "scatter"), [((5, 5), (1.0, 1.0)), ((4, 9), (1.0, 3.0))])
+@pytest.mark.parametrize(("runs", "scatter"), [((4, 9), (1.0, 3.0))])
 def test_two_sets_of_runs_are_told_apart_no_more_often_than_chance_would_have_it(
     runs: tuple[int, int], scatter: tuple[float, float]
 ) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from html import escape
 from pathlib import Path
 from typing import Final
@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from throughline.contracts.detections import Detections
-from throughline.evaluation.comparison import BETTER, CANNOT_TELL, NOT_WORSE, WORSE, Comparison, number
+from throughline.evaluation.comparison import BETTER, CANNOT_TELL, NOT_WORSE, WORSE, Comparison, number, signed
 from throughline.evaluation.comparison_parts import Part
 from throughline.evaluation.contest import Contest
 from throughline.evaluation.differing import Differing, differing
@@ -22,7 +22,7 @@ from throughline.reports.page import Page, figure, figures, pairs, section, tabl
 from throughline.vision.drawing import annotate
 
 _WIDE: Final = 480
-"""So many pixels wide each of the two pictures is at most."""
+"""So many pixels wide pictures are at most."""
 _MOST: Final = 40
 _STATES: Final = {BETTER: "complete", NOT_WORSE: "complete", WORSE: "failed", CANNOT_TELL: "gaps"}
 
@@ -51,8 +51,8 @@ def write_report(
     tiles = {
         f"{found.metric}, reference": number(found.reference),
         f"{found.metric}, candidate": number(found.candidate),
-        "difference": f"{apart.value:+.4g}",
-        "95 % interval": "none" if math.isnan(apart.low) else f"{apart.low:+.3g} to {apart.high:+.3g}",
+        "difference": signed(apart.value),
+        "95 % interval": "none" if math.isnan(apart.low) else f"{signed(apart.low)} to {signed(apart.high)}",
     }
     page = Page(
         "Throughline compare", f"{names[1]} against {names[0]}", _STATES[found.decision], found.decision.upper(), says,
@@ -132,8 +132,8 @@ def _parts(found: Comparison, trait: str) -> str:
 
 
 def _written(part: Part) -> str:
-    return f"{part.difference.value:+.3g}, p {_p(part.corrected)}" if not math.isnan(part.corrected) else (
-        f"{part.difference.value:+.3g}, too few"
+    return f"{signed(part.difference.value)}, p {_p(part.corrected)}" if not math.isnan(part.corrected) else (
+        f"{signed(part.difference.value)}, too few"
     )  # fmt: skip
 
 
@@ -151,7 +151,7 @@ def _pictures(contest: Contest | None) -> str:
     if not shown:
         return ""
     drawn = figures(figure(_drawn(contest, one), *_caption(contest, one)) for one in shown)
-    told = f"The reference's answer on the left, the candidate's on the right, at a confidence of {CONF:g}."
+    told = f"The reference's answer above, the candidate's below, at a confidence of {CONF:g}."
     return section("Where they differ most", f'<p class="note">{escape(told)}</p>', drawn)
 
 
@@ -161,15 +161,15 @@ def _caption(contest: Contest, one: Differing) -> tuple[str, str]:
 
 
 def _drawn(contest: Contest, one: Differing) -> bytes:
-    """Both answers side by side."""
+    """Both answers, one above the other."""
     import cv2
 
     image = contest.samples[one.picture].read()
     scale = min(1.0, _WIDE / image.shape[1])
     small = cv2.resize(image, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA) if scale < 1 else image
     sides = [_annotated(small, said[one.picture], scale) for said in contest.found]
-    gap = np.full((small.shape[0], 6, 3), 255, np.uint8)
-    picture = np.concatenate([sides[0], gap, sides[1]], axis=1)
+    gap = np.full((6, small.shape[1], 3), 255, np.uint8)
+    picture = np.concatenate([sides[0], gap, sides[1]], axis=0)
     return bytes(cv2.imencode(".jpg", picture[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 85])[1].data)
 
 
@@ -182,7 +182,7 @@ def _annotated(image: npt.NDArray[np.uint8], said: Detections, scale: float) -> 
 def _tests(found: Comparison) -> str:
     rows = [(one.name, f"{one.statistic:.4g}", f"{one.samples:,}", _p(one.p)) for one in found.tests]
     tests = table(("test", "statistic", "samples", "p"), rows, numbers=(1, 2, 3))
-    sizes = [(one.name, *_cells(one.value, one.low, one.high, "")) for one in found.effects]
+    sizes = [(one.name, *_cells(one.value, one.low, one.high, number)) for one in found.effects]
     effects = table(("effect", "size", "95 % from", "to"), sizes, numbers=(1, 2, 3))
     told = []
     if not math.isnan(found.power):
@@ -195,9 +195,9 @@ def _tests(found: Comparison) -> str:
     return section("Tests, effects and power", tests, effects, f'<p class="note">{escape(" ".join(told))}</p>')
 
 
-def _cells(value: float, low: float, high: float, sign: str = "+") -> tuple[str, str, str]:
-    edges = ("", "") if math.isnan(low) else (f"{low:{sign}.4g}", f"{high:{sign}.4g}")
-    return ("" if math.isnan(value) else f"{value:{sign}.4g}", *edges)
+def _cells(value: float, low: float, high: float, written: Callable[[float], str] = signed) -> tuple[str, str, str]:
+    edges = ("", "") if math.isnan(low) else (written(low), written(high))
+    return ("" if math.isnan(value) else written(value), *edges)
 
 
 def _p(p: float) -> str:

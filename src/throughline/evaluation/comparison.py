@@ -187,15 +187,13 @@ def decide(found: Difference, margin: float, less_is_better: bool) -> str:
 def said_of(found: Comparison, reference: str, candidate: str) -> str:
     """What came of it in one sentence, and what to do where it is not told."""
     apart, unit = found.difference, f"{found.unit}s"
-    direction = "less" if apart.value < 0 else "more"
     figures = (
         f"{found.metric} {number(found.candidate)} against {number(found.reference)}, "
-        f"{number(abs(apart.value))} {direction}"
+        f"{number(abs(apart.value))} {'less' if apart.value < 0 else 'more'}"
     )
-    if math.isnan(apart.low):
-        interval = f", on {apart.units:,} {unit if apart.units != 1 else found.unit}"
-    else:
-        interval = f" (95 % from {apart.low:+.4g} to {apart.high:+.4g}, on {apart.units:,} {unit})"
+    many = f"on {apart.units:,} {unit if apart.units != 1 else found.unit}"
+    known = not math.isnan(apart.low)
+    interval = f" (95 % from {signed(apart.low)} to {signed(apart.high)}, {many})" if known else f", {many}"
     if found.decision == BETTER:
         return f"{candidate} is better than {reference}: {figures}{interval}."
     if found.decision == NOT_WORSE:
@@ -207,15 +205,22 @@ def said_of(found: Comparison, reference: str, candidate: str) -> str:
 
 def number(value: float) -> str:
     """A figure as it is read: four digits that count."""
-    return f"{value:.4f}" if 0.001 <= abs(value) < 100 or value == 0 else f"{value:.4g}"
+    return f"{value:.4f}" if 0.001 <= abs(value) < 100 or value == 0 else f"{value:.3g}"
+
+
+def signed(value: float) -> str:
+    """A difference as it is read."""
+    return ("+" if value > 0 else "") + number(value)
 
 
 def _advice(found: Comparison, unit: str) -> str:
+    if found.more is None and found.unit == "run":
+        return "train more runs, and measure them on more data"
     if found.more is None:
         return f"no number of {unit} would tell two so much alike apart within a margin of {number(found.margin)}"
     doing = {"run": "train", "row": "give", "sample": "measure", "seed": "train"}.get(found.unit, "label")
     if found.unit == "video":
-        doing = "label frames of"
+        doing = "label pictures of"
     return f"{doing} about {found.more:,} more {unit if found.more != 1 else found.unit}"
 
 

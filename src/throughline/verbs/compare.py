@@ -16,7 +16,7 @@ from throughline.contracts.errors import InputError
 from throughline.data.reading import open_data
 from throughline.data.tables import is_table, open_table
 from throughline.evaluation.compare_report import write_report
-from throughline.evaluation.comparison import Comparison, Question, compare_models, number, said_of
+from throughline.evaluation.comparison import Comparison, Question, compare_models, number, said_of, signed
 from throughline.evaluation.comparison_parts import CLASS, Part, Split
 from throughline.evaluation.contest import Contest, Opening, over_pictures, over_rows
 from throughline.evaluation.evidence import write_evidence
@@ -94,7 +94,7 @@ class CompareReport:
             return self.sentence
         known = self.figures
         main = (
-            self.metric, number(known["reference"]), number(known["candidate"]), f"{known['difference']:+.4g}",
+            self.metric, number(known["reference"]), number(known["candidate"]), signed(known["difference"]),
             *_edges(known.get("low"), known.get("high")), _p(known.get("p")),
         )  # fmt: skip
         rows = [main, *((name, "", "", *_apart(one), _p(one.p)) for name, one in self.others.items())]
@@ -178,7 +178,7 @@ def compare(
     sides = tuple([read_artifact(file) for file in side] for side in files)
     if _one_each(sides) and sides[0][0].sha256 == sides[1][0].sha256:
         return _same(files[0][0], files[1][0], sides[0][0].sha256, data)
-    names = _called(files[0], reference), _called(files[1], candidate)
+    names = _called(files, (reference, candidate))
     folder = out or Path("runs") / f"compare-{_short(names[0])}-{_short(names[1])}"
     with writing(folder):
         folder.mkdir(parents=True, exist_ok=True)
@@ -242,7 +242,7 @@ def _scores(
         notes.append(f"less {first.metric} was taken for better, by its name")
     found = _of_scores(first, second, question, slices)
     found = replace(found, notes=(*notes, *found.notes))
-    names = _called(files[0], files[0][0]), _called(files[1], files[1][0])
+    names = _called(files, (files[0][0], files[1][0]))
     folder = out or Path("runs") / f"compare-{_short(names[0])}-{_short(names[1])}"
     with writing(folder):
         folder.mkdir(parents=True, exist_ok=True)
@@ -304,8 +304,14 @@ def _one_each(sides: Sequence[Sequence[Artifact]]) -> bool:
     return all(len(side) == 1 for side in sides)
 
 
-def _called(files: Sequence[str], given: str) -> str:
-    return files[0] if len(files) == 1 else f"{given} ({len(files)} runs)"
+def _called(files: Sequence[Sequence[str]], given: tuple[str, str]) -> tuple[str, str]:
+    """Short names that tell the sides apart."""
+    whole = [
+        side[0] if len(side) == 1 else f"{name} ({len(side)} runs)" for side, name in zip(files, given, strict=True)
+    ]
+    short = [Path(side[0]).name if len(side) == 1 else name for side, name in zip(files, whole, strict=True)]
+    names = whole if short[0] == short[1] or any(name.startswith("models:") for name in whole) else short
+    return names[0], names[1]
 
 
 def _short(name: str) -> str:
@@ -319,11 +325,11 @@ def _hash(name: str) -> str:
 
 
 def _edges(low: float | None, high: float | None) -> tuple[str, str]:
-    return ("", "") if low is None or high is None or low != low else (f"{low:+.4g}", f"{high:+.4g}")
+    return ("", "") if low is None or high is None or low != low else (signed(low), signed(high))
 
 
 def _apart(one: Difference) -> tuple[str, str, str]:
-    return (f"{one.value:+.4g}", *_edges(one.low, one.high))
+    return (signed(one.value), *_edges(one.low, one.high))
 
 
 def _p(p: float | None) -> str:
