@@ -6,7 +6,10 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Final, Protocol, runtime_checkable
+
+RUN_KEY: Final = "throughline.run"
+"""The tag that tells runs apart whatever log keeps them: one that was told of a run twice knows it by this."""
 
 
 class RunState(StrEnum):
@@ -46,20 +49,29 @@ class RunRecord:
 
 @runtime_checkable
 class RunLog(Protocol):
-    """Keeps runs. Every method may fail: who calls sees to it that no training stops for that."""
+    """Keeps runs. Every method may fail: who calls sees to it that no training stops for that.
+
+    What is told may have happened before: ``at`` says when, in seconds since 1970, and now where it is None.
+    """
 
     def start(
-        self, name: str, parameters: Mapping[str, Any], tags: Mapping[str, str], parent: str | None = None
+        self,
+        name: str,
+        parameters: Mapping[str, Any],
+        tags: Mapping[str, str],
+        parent: str | None = None,
+        *,
+        at: float | None = None,
     ) -> str:
-        """A new run; its id."""
+        """A new run; its id. One whose tag ``RUN_KEY`` a run has already is that run, told again."""
 
-    def metrics(self, run: str, values: Mapping[str, float], step: int) -> None:
-        """Values of one step."""
+    def metrics(self, run: str, values: Mapping[str, float], step: int, *, at: float | None = None) -> None:
+        """Values of one step; told twice, they are there once."""
 
     def artifact(self, run: str, path: Path) -> None:
         """A file that came of it."""
 
-    def finish(self, run: str, state: RunState) -> None:
+    def finish(self, run: str, state: RunState, *, at: float | None = None) -> None:
         """The end of a run; ``RUNNING`` takes up one that was killed."""
 
     def runs(self) -> Iterator[RunRecord]:

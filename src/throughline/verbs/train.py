@@ -215,7 +215,7 @@ class _Unrecorded:
 
 def _recorder(log: str | None, folder: Path, say: Callable[[str], None]) -> Any:
     try:
-        from throughline.training.recording import Recorder, run_log  # type: ignore[import-not-found]
+        from throughline.training.recording import Recorder, run_log
     except ModuleNotFoundError:
         return _Unrecorded()
     return Recorder(run_log(log) if log else run_log(), folder, say)

@@ -1,0 +1,240 @@
+"""How verbs write runs down: a log of runs that is slow, full, locked, broken or away never stops a training.
+
+Each thing told is first appended to the record in the run's folder, by whoever tells it, which takes some microseconds.
+A thread reads it from there and tells the log. When the log fails, it is said once, the training goes on, and
+the thread tries again, less and less often; what a log has not heard by the end can be told it later. A kill loses
+nothing that was appended.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+import uuid
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final, Protocol, cast, final, runtime_checkable
+
+from throughline.contracts.errors import InputError, MissingExtra, ThroughlineError, first_line
+from throughline.contracts.records import RUN_KEY, RunLog, RunState
+from throughline.terminal import note
+from throughline.training.record_file import Line, RecordFile
+from throughline.training.runlogs import RUNLOGS
+
+_BREATH: Final = 1.0
+_LONGEST_PAUSE: Final = 60.0
+_UNUSUAL: Final = 10.0
+
+
+@runtime_checkable
+class TakesMany(Protocol):
+    """A log that takes the values of many steps at once, where one by one would cost a transaction each."""
+
+    def many(self, run: str, steps: Sequence[tuple[Mapping[str, float], int, float]]) -> None:
+        """Values, their step, and when they were."""
+
+
+def run_log(name: str = "mlflow", folder: Path | None = None) -> RunLog:
+    """A log of runs by name, in a project's folder; ``jsonl`` instead of an MLflow that is not installed, and says so.
+
+    Args:
+        name: mlflow, wandb, jsonl, or one that a package adds.
+        folder: the project's; the working folder when not given.
+    """
+    try:
+        return cast(RunLog, RUNLOGS.make(name, folder))
+    except MissingExtra as error:
+        if name != "mlflow":
+            raise
+        note(f"{error.problem}; runs are written down as jsonl ({error.fix} brings it)")
+        return cast(RunLog, RUNLOGS.make("jsonl", folder))
+
+
+@final
+class Recorder:
+    """The record of one run. Nothing that happens to its log is ever raised here."""
+
+    def __init__(
+        self,
+        log: RunLog,
+        folder: Path,
+        say: Callable[[str], None],
+        *,
+        patience: float = 30.0,
+    ) -> None:
+        """Record a run.
+
+        Args:
+            log: whom to tell.
+            folder: the run's own, where the record is kept.
+            say: takes one line for people.
+            patience: how many seconds the start and the end wait for the log at most.
+        """
+        self._log, self._folder, self._say, self._patience = log, folder, say, patience
+        self._called = called(log)
+        self._file = RecordFile(folder)
+        self._file.told_to(self._called)
+        self._key = ""
+        self._woken, self._known, self._done = threading.Event(), threading.Event(), threading.Event()
+        self._ending = self._stopped = False
+        self._failing = ""
+        self._pause = 0.0
+        self._calls_since: float | None = None
+        self._said: set[str] = set()
+        self._thread: threading.Thread | None = None
+
+    def start(
+        self, name: str, parameters: Mapping[str, Any], tags: Mapping[str, str], parent: str | None = None
+    ) -> str:
+        """Begin, or go on with the run that this folder's record tells of; its id.
+
+        That is the log's own id where the log answers in time, else the run's key, which the log learns later and
+        ``throughline runs`` understands as well.
+        """
+        before = self._file.first()
+        if before is None:
+            self._key = uuid.uuid4().hex
+            told = {"name": name, "parameters": dict(parameters), "tags": {**tags, RUN_KEY: self._key}}
+            self._append({"start": told | {"parent": parent}})
+        else:
+            self._key = before["start"]["tags"][RUN_KEY]
+            self._append({"state": RunState.RUNNING, "tags": {}})
+        self._thread = threading.Thread(target=self._work, name=f"record of {name}", daemon=True)
+        self._thread.start()
+        self._known.wait(self._patience)
+        return self._file.run or self._key
+
+    def metrics(self, values: Mapping[str, float], step: int) -> None:
+        """Values of one step."""
+        self._append({"metrics": {name: float(value) for name, value in values.items()}, "step": int(step)})
+        if self._calls_since is not None and time.monotonic() - self._calls_since > _UNUSUAL:
+            self._once(
+                "slow", f"{self._called} has not answered for {_UNUSUAL:.0f} s; training goes on, {self._kept()}"
+            )
+
+    def artifact(self, path: Path) -> None:
+        """A file that came of the run."""
+        self._append({"artifact": os.path.relpath(path.absolute(), self._folder.absolute())})
+
+    def finish(self, state: RunState) -> None:
+        """The end. It waits for the log, but not longer than its patience; what the log has not heard is said."""
+        if self._ending or self._thread is None:
+            return
+        self._append({"state": state})
+        self._ending = True
+        self._woken.set()
+        told = self._done.wait(self._patience)
+        waiting = 0 if told else self._file.waiting()
+        self._stopped = True
+        self._woken.set()
+        if waiting:
+            self._say(
+                f"{self._called} has not been told {waiting} lines of this run, {self._kept()}. "
+                f"Tell it later: throughline runs --deliver {self._folder}"
+            )
+
+    def _append(self, row: Mapping[str, Any]) -> None:
+        error = self._file.append({"at": round(time.time(), 3), **row})
+        if error is not None:
+            self._once("disk", f"{self._file.path}: cannot write: {error.strerror}; training goes on, held in memory")
+
+    def _kept(self) -> str:
+        return f"and all of it is kept in {self._file.path}"
+
+    def _once(self, what: str, text: str) -> None:
+        if what not in self._said:
+            self._said.add(what)
+            self._say(text)
+
+    def _work(self) -> None:
+        try:
+            while not self._stopped:
+                self._tell_some()
+                if self._ending and not self._failing and not self._file.pending():
+                    self._done.set()
+                    break
+                self._woken.wait(min(self._pause, 1.0) if self._ending else self._pause or _BREATH)
+                self._woken.clear()
+        finally:
+            self._file.close()
+
+    def _tell_some(self) -> None:
+        try:
+            self._calls_since = time.monotonic()
+            tell(self._log, self._file, self._folder, self._refused)
+        except Exception as error:
+            self._pause = min(max(1.0, 2 * self._pause), _LONGEST_PAUSE)
+            if not self._failing:
+                self._failing = error.problem if isinstance(error, ThroughlineError) else first_line(error)
+                self._say(f"{self._called} fails: {self._failing}; training goes on, {self._kept()}")
+        else:
+            if self._failing:
+                self._say(f"{self._called} answers again, and has been told everything since")
+            self._failing, self._pause = "", 0.0
+        finally:
+            self._calls_since = None
+            if self._file.run:
+                self._known.set()
+
+    def _refused(self, error: Exception) -> None:
+        self._once("refused", f"{self._called} does not take a line of this run: {first_line(error)}; {self._kept()}")
+
+
+def tell(log: RunLog, file: RecordFile, folder: Path, refused: Callable[[Exception], None]) -> None:
+    """Tell a log every line of a record that it has not been told; what it does not take is passed over.
+
+    Raises:
+        Exception: whatever keeps the log from hearing; the lines before are marked as told.
+    """
+    while lines := file.pending():
+        for group in _grouped(lines):
+            run = file.run
+            try:
+                run = _told(log, run, group, folder)
+            except (InputError, ValueError, TypeError) as error:
+                if len(group) == 1:
+                    refused(error)
+                else:
+                    for line in group:
+                        try:
+                            _told(log, run, [line], folder)
+                        except (InputError, ValueError, TypeError) as one:
+                            refused(one)
+            file.told(group, run)
+
+
+def called(log: RunLog) -> str:
+    """What a log calls itself, for people and to know it again."""
+    return str(log) if type(log).__str__ is not object.__str__ else type(log).__name__
+
+
+def _grouped(lines: Sequence[Line]) -> list[list[Line]]:
+    """Steps that follow each other go together."""
+    groups: list[list[Line]] = []
+    for line in lines:
+        if "metrics" in line.row and groups and "metrics" in groups[-1][0].row:
+            groups[-1].append(line)
+        else:
+            groups.append([line])
+    return groups
+
+
+def _told(log: RunLog, run: str, group: Sequence[Line], folder: Path) -> str:
+    row = group[0].row
+    at = float(row.get("at", 0.0))
+    if "start" in row:
+        start = row["start"]
+        return log.start(start["name"], start["parameters"], start["tags"], start["parent"], at=at)
+    if "metrics" in row:
+        steps = [(line.row["metrics"], int(line.row["step"]), float(line.row["at"])) for line in group]
+        if isinstance(log, TakesMany):
+            log.many(run, steps)
+        else:
+            for values, step, when in steps:
+                log.metrics(run, values, step, at=when)
+    elif "artifact" in row:
+        log.artifact(run, folder / row["artifact"])
+    elif "state" in row:
+        log.finish(run, RunState(row["state"]), at=at)
+    return run
