@@ -116,7 +116,7 @@ def difference_between(
         counted = discordance(reference, candidate)
         if units >= FEWEST:
             low, high = difference_interval(counted)
-            found = Difference(value, low, high, found.error, mcnemar(counted).p, units)
+            found = Difference(value, low, high, counted.error, mcnemar(counted).p, units)
     if groups is None and isinstance(reference, ScoreTally) and isinstance(candidate, ScoreTally) and units > 1:
         apart = candidate.scores - reference.scores
         low, high = mean_interval(apart)

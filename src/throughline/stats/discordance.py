@@ -46,6 +46,12 @@ class Discordance:
         """The candidate's share of right answers less the reference's."""
         return (self.won - self.lost) / self.samples
 
+    @property
+    def error(self) -> float:
+        """Its standard error."""
+        scatter = (self.won + self.lost) / self.samples - self.difference**2
+        return math.sqrt(max(0.0, scatter) / self.samples)
+
 
 def mcnemar(found: Discordance) -> Test:
     """Whether wins and losses are as even as tosses of a coin, by the mid-p."""
