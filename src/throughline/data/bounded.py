@@ -103,7 +103,7 @@ def read_json(path: Path) -> Any:
     """What a JSON file holds; names that are there twice and numbers that are none are refused."""
     text = read_text(path, MOST_JSON)
     try:
-        return json.loads(text, object_pairs_hook=_once, parse_constant=_no_number)
+        return json.loads(text, object_pairs_hook=once, parse_constant=no_number)
     except json.JSONDecodeError as error:
         raise InputError(f"{path}:{error.lineno}: it is no JSON: {error.msg}", "copy it again, or mend it") from None
     except (ValueError, RecursionError) as error:
@@ -111,7 +111,8 @@ def read_json(path: Path) -> Any:
         raise InputError(f"{path}: {reason}", "mend it, or check what this file is") from None
 
 
-def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """An object of a JSON file, in which no name may be there twice."""
     kept = dict(pairs)
     if len(kept) != len(pairs):
         names = [name for name, _ in pairs]
@@ -120,7 +121,8 @@ def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return kept
 
 
-def _no_number(text: str) -> None:
+def no_number(text: str) -> None:
+    """Refuse what JSON does not know and Python's reader takes: NaN, and endless numbers."""
     raise ValueError(f"it holds {text}, which is no number")
 
 
