@@ -131,6 +131,8 @@ def over_rows(sides: Sides, table: Table, how: Opening, slices: Sequence[str]) -
         how: how models are opened.
         slices: columns to split by.
     """
+    if table.target is None:
+        raise InputError(f"{table.name}: nobody has said which column is to be told", "name it: --target COLUMN")
     for name in slices:
         if name not in table.columns:
             raise InputError(f"--slices {name}: {table.name} has no such column", f"it has {', '.join(table.columns)}")
@@ -149,7 +151,7 @@ def over_rows(sides: Sides, table: Table, how: Opening, slices: Sequence[str]) -
             "compare models that tell the same thing",
         )
     splits = [Split(name, [str(value) for value in table.columns[name].tolist()]) for name in slices if name != CLASS]
-    if isinstance(measured[0][0][shared[0]], AccuracyTally) and table.target:
+    if isinstance(measured[0][0][shared[0]], AccuracyTally):
         splits.insert(0, Split(CLASS, [str(value) for value in table.columns[table.target].tolist()]))
     made = {name: ([one[name] for one in measured[0]], [one[name] for one in measured[1]]) for name in shared}
     return Contest(made, None, splits, ran_on=ran_on)

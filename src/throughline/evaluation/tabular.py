@@ -81,7 +81,7 @@ def features_of(table: Table, order: tuple[str, ...] = ()) -> Array:
 
 def row_tallies(table: Table, artifact: Artifact, said: RowAnswers) -> Mapping[str, AccuracyTally | ScoreTally]:
     """How right each row is, by metric, the one that counts first: accuracy and log loss, or absolute error."""
-    if table.target is None or table.target not in table.columns:
+    if table.target is None:
         raise InputError(f"{table.name}: nobody has said which column is to be told", "name it: --target COLUMN")
     truth = table.columns[table.target]
     if said.values is not None:
@@ -90,7 +90,7 @@ def row_tallies(table: Table, artifact: Artifact, said: RowAnswers) -> Mapping[s
                 f"the model estimates numbers and '{table.target}' is text", "give the column that it estimates"
             )
         return {"absolute error": ScoreTally("absolute error", np.abs(said.values - truth.astype(np.float64)))}
-    number = _numbers(truth, artifact.labels)
+    number = _numbers(truth, artifact.labels, 0 if said.shares is None else said.shares.shape[1])
     assert said.label is not None
     made: dict[str, AccuracyTally | ScoreTally] = {"accuracy": AccuracyTally(said.label == number)}
     if said.shares is not None:
@@ -117,7 +117,7 @@ def _read(said: Mapping[str, Array], rows: int) -> RowAnswers:
     )
 
 
-def _numbers(truth: Array, labels: tuple[str, ...]) -> Array:
+def _numbers(truth: Array, labels: tuple[str, ...], classes: int) -> Array:
     """Each row's true class as the model counts them; -1 for one that it does not know."""
     told = [_name(value) for value in truth.tolist()]
     if labels:
@@ -125,9 +125,10 @@ def _numbers(truth: Array, labels: tuple[str, ...]) -> Array:
         numbers = np.array([place.get(name, -1) for name in told], np.int64)
         if (numbers >= 0).any():
             return numbers
-    if truth.dtype == object:
+    counted = truth.dtype != object and (not classes or 0 <= truth.min() <= truth.max() < classes)
+    if labels or not counted:
         raise InputError(
-            f"the model's classes ({', '.join(labels[:4]) or 'numbers'}) and the table's "
+            f"the model's classes ({', '.join(labels[:4]) or f'{classes} without names'}) and the table's "
             f"({', '.join(sorted(set(told))[:4])}) have no name in common",
             "write the model's class names into its passport: throughline inspect MODEL --labels",
         )
