@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from throughline.data.formats import Index, Split
+from throughline.data.near_duplicates import Likeness, nearest_in
 from throughline.data.opening import Look, Picture, open_pictures
 from throughline.data.problems import Problem, Problems
 from throughline.data.reading import index_of, readable
@@ -48,8 +49,13 @@ def check_data(spec: str | Path) -> tuple[Problem, ...]:
     return survey(spec).problems
 
 
-def survey(spec: str | Path) -> Survey:
-    """Look at every picture and label of a data set."""
+def survey(spec: str | Path, *, decode: bool = True) -> Survey:
+    """Look at every picture and label of a data set.
+
+    Args:
+        spec: as ``open_data`` takes it.
+        decode: decode each picture as well: that finds damage inside it, and what nearly is another.
+    """
     problems = Problems()
     looks: dict[Path, Look] = {}
     splits: dict[str, tuple[Split, Sequence[Picture]]] = {}
@@ -58,12 +64,15 @@ def survey(spec: str | Path) -> Survey:
         traits = read_traits(index.root)
         for name, read in index.splits.items():
             split = read(problems)
-            splits[name] = split, open_pictures(split, index.root, traits, problems, decode=True, looks=looks)
+            splits[name] = split, open_pictures(split, index.root, traits, problems, decode=decode, looks=looks)
     entries = [entry for split, _ in splits.values() for entry in split.entries]
     unmatched(index.root, traits, {name for entry in entries for name in entry.called(index.root)}, problems)
     _labels_agree(Path(spec), splits, problems)
     _unused_classes(splits, problems)
-    _same_pictures({name: pictures for name, (_, pictures) in splits.items()}, Path(spec), problems)
+    pictures = {name: found for name, (_, found) in splits.items()}
+    _same_pictures(pictures, Path(spec), problems)
+    _nearly_same_pictures(pictures, problems)
+    _parted_groups(pictures, Path(spec), problems)
     return Survey(kind, index, splits, tuple(problems.found))
 
 
@@ -120,6 +129,39 @@ def _same_pictures(splits: Mapping[str, Sequence[Picture]], spec: Path, problems
             if where != split and (where, split) not in whole:
                 says = f"{picture.entry.name} ({split}) is the same picture as {one.entry.name} ({where})"
                 problems.add("same picture in two splits", path, says)
+
+
+def _nearly_same_pictures(splits: Mapping[str, Sequence[Picture]], problems: Problems) -> None:
+    """Those of two splits: within one, the frames of a video may well be alike."""
+    names = list(splits)
+    for at, split in enumerate(names):
+        for other in names[:at]:
+            known = {picture.look.sha256 for picture in splits[other]}
+            new = [one for one in splits[split] if one.look.sha256 not in known and one.look.likeness is not None]
+            old = [one for one in splits[other] if one.look.likeness is not None]
+            for near in nearest_in([_likeness(one) for one in new], [_likeness(one) for one in old]):
+                mine, theirs = new[near.a].entry, old[near.b].entry
+                says = f"{mine.name} ({split}) is nearly {theirs.name} ({other}): {near.bits} of 256 bits differ"
+                problems.add("near duplicate in two splits", mine.path, says)
+
+
+def _likeness(picture: Picture) -> Likeness:
+    assert picture.look.likeness is not None
+    return picture.look.likeness
+
+
+def _parted_groups(splits: Mapping[str, Sequence[Picture]], spec: Path, problems: Problems) -> None:
+    """Frames of one video in two splits: what is asked was all but seen."""
+    homes: dict[str, dict[str, int]] = {}
+    for split, pictures in splits.items():
+        for picture in pictures:
+            if picture.entry.group:
+                counts = homes.setdefault(picture.entry.group, {})
+                counts[split] = counts.get(split, 0) + 1
+    for group, counts in homes.items():
+        if len(counts) > 1:
+            where = ", ".join(f"{count:,} in {split}" for split, count in counts.items())
+            problems.add("group in two splits", spec, f"pictures of '{group}' are in several splits: {where}")
 
 
 def _beside(split: str, splits: Mapping[str, object]) -> str:

@@ -15,6 +15,7 @@ from throughline.contracts.errors import InputError
 from throughline.contracts.samples import Sample
 from throughline.data.formats import Entry, Split, nothing_said
 from throughline.data.marks import Marks, feed
+from throughline.data.near_duplicates import Likeness, likeness_of
 from throughline.data.picture_headers import upright_size_of
 from throughline.data.pictures import check_picture, decode_picture, picture_bytes, read_picture
 from throughline.data.problems import Problems
@@ -22,14 +23,18 @@ from throughline.data.problems import Problems
 _AT_ONCE = 1024
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Look:
-    """What a picture's file is: its hash and its height and width, upright; or what is wrong with it."""
+    """What a picture's file is: its hash and its height and width, upright; or what is wrong with it.
+
+    Once it was decoded, what it looks like is known as well.
+    """
 
     sha256: str = ""
     size: tuple[int, int] = (0, 0)
     kind: str = ""
     says: str = ""
+    likeness: Likeness | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -142,8 +147,12 @@ def _look(path: Path, decode: bool) -> Look:
         data = picture_bytes(path)
         check_picture(data, path.name)
         width, height = upright_size_of(data)
-        if decode and (shape := decode_picture(data, path.name).shape[:2]) != (height, width):
-            raise InputError(f"{path.name}: its header says {width} x {height}, and it is {shape[1]} x {shape[0]}")
+        likeness = None
+        if decode:
+            image = decode_picture(data, path.name)
+            if (shape := image.shape[:2]) != (height, width):
+                raise InputError(f"{path.name}: its header says {width} x {height}, and it is {shape[1]} x {shape[0]}")
+            likeness = likeness_of(image)
     except InputError as error:
         return Look(kind="image unreadable", says=error.problem.removeprefix(f"{path.name}: "))
-    return Look(hashlib.sha256(data).hexdigest(), (height, width))
+    return Look(hashlib.sha256(data).hexdigest(), (height, width), likeness=likeness)
