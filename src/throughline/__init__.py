@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from throughline.verbs.register import register
     from throughline.verbs.rollback import rollback
     from throughline.verbs.run import run
+    from throughline.verbs.runs import runs
     from throughline.verbs.train import train
     from throughline.verbs.verify import verify
     from throughline.video.processor import VideoProcessor
@@ -81,6 +82,7 @@ _HOMES = {
     "verbs.register": ("register",),
     "verbs.rollback": ("rollback",),
     "verbs.run": ("run",),
+    "verbs.runs": ("runs",),
     "verbs.train": ("train",),
     "verbs.verify": ("verify",),
     "video.processor": ("VideoProcessor",),
@@ -93,7 +95,7 @@ __all__ = [
     "ModelManager", "ModelRefused", "Passport", "PassportMismatch", "Predictor", "Session", "SettingsError",
     "SourceFailed", "TensorRTConverter", "TensorSpec", "ThroughlineError", "Unavailable", "Verdict", "VideoProcessor",
     "bench", "compare", "demo", "doctor", "evaluate", "export", "history", "inspect", "open_model", "optimize",
-    "promote", "read_artifact", "register", "rollback", "run", "train", "verify",
+    "promote", "read_artifact", "register", "rollback", "run", "runs", "train", "verify",
 ]  # fmt: skip
 
 

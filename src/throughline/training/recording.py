@@ -13,16 +13,20 @@ import threading
 import time
 import uuid
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Protocol, cast, final, runtime_checkable
 
-from throughline.contracts.errors import InputError, MissingExtra, ThroughlineError, first_line
+from throughline.contracts.errors import InputError, MissingExtra, ThroughlineError, Unavailable, first_line
 from throughline.contracts.records import RUN_KEY, RunLog, RunState
 from throughline.terminal import note
-from throughline.training.record_file import Line, RecordFile
+from throughline.training.circumstances import PROCESS, circumstances, this_process
+from throughline.training.record_file import RECORD, Line, RecordFile, record_of, rows_of
 from throughline.training.runlogs import RUNLOGS
+from throughline.training.system_metrics import SystemMetrics
 
 _BREATH: Final = 1.0
+_SAMPLED_EACH: Final = 10.0
 _LONGEST_PAUSE: Final = 60.0
 _UNUSUAL: Final = 10.0
 
@@ -75,7 +79,7 @@ class Recorder:
         self._called = called(log)
         self._file = RecordFile(folder)
         self._file.told_to(self._called)
-        self._key = ""
+        self._key, self._began = "", time.time()
         self._woken, self._known, self._done = threading.Event(), threading.Event(), threading.Event()
         self._ending = self._stopped = False
         self._failing = ""
@@ -95,11 +99,11 @@ class Recorder:
         before = self._file.first()
         if before is None:
             self._key = uuid.uuid4().hex
-            told = {"name": name, "parameters": dict(parameters), "tags": {**tags, RUN_KEY: self._key}}
+            told = {"name": name, "parameters": flat(parameters), "tags": circumstances({**tags, RUN_KEY: self._key})}
             self._append({"start": told | {"parent": parent}})
         else:
-            self._key = before["start"]["tags"][RUN_KEY]
-            self._append({"state": RunState.RUNNING, "tags": {}})
+            self._key, self._began = before["start"]["tags"][RUN_KEY], float(before["at"])
+            self._append({"state": RunState.RUNNING, "tags": {PROCESS: this_process()}})
         self._thread = threading.Thread(target=self._work, name=f"record of {name}", daemon=True)
         self._thread.start()
         self._known.wait(self._patience)
@@ -149,7 +153,11 @@ class Recorder:
 
     def _work(self) -> None:
         try:
+            machine, sampled = SystemMetrics(), time.monotonic()
             while not self._stopped:
+                if not self._ending and time.monotonic() - sampled >= _SAMPLED_EACH:
+                    sampled = time.monotonic()
+                    self._append({"metrics": machine.sample(), "step": int(time.time() - self._began)})
                 self._tell_some()
                 if self._ending and not self._failing and not self._file.pending():
                     self._done.set()
@@ -202,6 +210,68 @@ def tell(log: RunLog, file: RecordFile, folder: Path, refused: Callable[[Excepti
                         except (InputError, ValueError, TypeError) as one:
                             refused(one)
             file.told(group, run)
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """What a log was told of a record afterwards.
+
+    Attributes:
+        folder: the run's.
+        log: who was told.
+        run: the run's id there.
+        lines: how many lines it was told.
+        refused: why it did not take others.
+    """
+
+    folder: Path
+    log: str
+    run: str
+    lines: int
+    refused: tuple[str, ...] = ()
+
+
+def deliver(log: RunLog, folder: Path) -> Delivery:
+    """Tell a log what it has not been told of the run in a folder; a run that was killed ends with its last line.
+
+    Raises:
+        InputError: there is no record there, or its run still goes on.
+        Unavailable: the log still does not answer.
+    """
+    if not (folder / RECORD).is_file():
+        raise InputError(f"{folder}: there is no {RECORD}", "give the folder of a run")
+    file = RecordFile(folder)
+    try:
+        if file.first() is None:
+            raise InputError(f"{file.path}: it does not say how its run began", "it cannot be told to a log")
+        last = record_of("", rows_of(file.path), time.time())
+        if last is not None and last.state is RunState.RUNNING:
+            heard = max(float(row.get("at", 0.0)) for row in rows_of(file.path))
+            file.append({"at": heard, "state": RunState.KILLED})
+        file.told_to(called(log))
+        lines, refused = file.waiting(), list[str]()
+        try:
+            tell(log, file, folder, lambda error: refused.append(first_line(error)))
+        except ThroughlineError:
+            raise
+        except Exception as error:
+            raise Unavailable(
+                f"{called(log)} fails: {first_line(error)}; {file.waiting()} lines are left", "try again later"
+            ) from None
+        return Delivery(folder, called(log), file.run, lines - len(refused), tuple(dict.fromkeys(refused)))
+    finally:
+        file.close()
+
+
+def flat(values: Mapping[str, Any], under: str = "") -> dict[str, Any]:
+    """Parameters that hold others, each named by the whole way to it."""
+    found: dict[str, Any] = {}
+    for name, value in values.items():
+        if isinstance(value, Mapping):
+            found |= flat(value, f"{under}{name}.")
+        else:
+            found[f"{under}{name}"] = value
+    return found
 
 
 def called(log: RunLog) -> str:

@@ -19,6 +19,7 @@ from throughline.contracts.errors import InputError
 from throughline.contracts.records import RUN_KEY, RunRecord, RunState
 from throughline.files import writing
 from throughline.plugins import Plugin
+from throughline.training.circumstances import PROCESS, this_process
 from throughline.training.record_file import record_of, rows_of
 
 FOLDER: Final = "runlog"
@@ -72,7 +73,8 @@ class JsonLines:
 
     def finish(self, run: str, state: RunState, *, at: float | None = None) -> None:
         """The end of a run, or that it goes on."""
-        self._append(run, [{"at": _when(at), "state": str(state)}])
+        tags = {"tags": {PROCESS: this_process()}} if state is RunState.RUNNING else {}
+        self._append(run, [{"at": _when(at), "state": str(state), **tags}])
 
     def runs(self) -> Iterator[RunRecord]:
         """Every run, the newest first."""

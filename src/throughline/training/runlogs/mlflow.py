@@ -19,6 +19,7 @@ from throughline.contracts.errors import InputError, Unavailable, first_line
 from throughline.contracts.records import RUN_KEY, RunRecord, RunState
 from throughline.models.mlflow_server import Server, alone, connect, server
 from throughline.plugins import Plugin
+from throughline.training.circumstances import PROCESS, this_process
 from throughline.training.record_file import in_words
 
 _T = TypeVar("_T")
@@ -112,6 +113,7 @@ class Mlflow:
         client = self._connected()
         if state is RunState.RUNNING:
             self._told(lambda: client.update_run(run, status="RUNNING"))
+            self._told(lambda: client.set_tag(run, PROCESS, this_process()))
             return
         self._told(lambda: client.set_terminated(run, state.upper(), _milliseconds(at)))
 
