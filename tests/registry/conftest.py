@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
 from collections.abc import Callable
 from contextlib import closing
@@ -9,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
 pytest.importorskip("mlflow")
 
 from throughline.contracts.artifacts import Artifact
@@ -32,6 +34,8 @@ def project(empty_database: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     folder.mkdir()
     with closing(sqlite3.connect(empty_database)) as handle:
         handle.execute("VACUUM INTO ?", (str(folder / "mlflow.db"),))
+    with closing(sqlite3.connect(folder / "mlflow.db")) as handle, handle:
+        handle.execute("UPDATE experiments SET artifact_location = ?", ((folder / "mlruns" / "0").as_uri(),))
     for name in ("MLFLOW_TRACKING_URI", "MLFLOW_REGISTRY_URI"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.chdir(folder)

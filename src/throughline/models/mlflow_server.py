@@ -63,10 +63,12 @@ def connect(server: Server) -> Any:
             if importlib.util.find_spec(module) is None:
                 raise MissingExtra(package, "the registry of models", "train")
         with alone(server), quietly():
-            if server.database is not None and not server.database.exists():
-                note(f"{server.database} is made now, which takes some seconds once")
+            os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")  # before it is loaded, or it calls home
             from mlflow import MlflowClient
 
+            if server.database is not None and not server.database.exists():
+                note(f"{server.database} is made now, which takes some seconds once")
+                _make(server.registry, server.database.parent / "mlruns")
             client = MlflowClient(server.tracking, server.registry)
             ask(server, lambda: client.search_registered_models(max_results=1))
             _readers_pass_writers(server)
@@ -146,6 +148,13 @@ def _said(server: Server, error: Any) -> ThroughlineError:
     if code in ("RESOURCE_DOES_NOT_EXIST", "RESOURCE_ALREADY_EXISTS", "INVALID_PARAMETER_VALUE", "BAD_REQUEST"):
         return InputError(f"{server}: {line}", "see what is there: throughline history MODEL")
     return Unavailable(f"{server} does not answer as it should: {line}", "check MLFLOW_TRACKING_URI, and the server")
+
+
+def _make(uri: str, artifacts: Path) -> None:
+    """A database whose files lie beside it; MLflow would put them where this process happens to be."""
+    from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
+
+    SqlAlchemyStore(uri, artifacts.as_uri())
 
 
 def _readers_pass_writers(server: Server) -> None:

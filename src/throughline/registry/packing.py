@@ -18,7 +18,7 @@ from typing import Any, Final
 import numpy as np
 
 from throughline.contracts.artifacts import Array, Artifact, TensorSpec
-from throughline.contracts.errors import InputError
+from throughline.contracts.errors import InputError, ThroughlineError
 from throughline.files import writing
 from throughline.models import passport as passports
 from throughline.models.backends import ANY_SHAPE, UNKNOWN
@@ -30,6 +30,7 @@ _SERVING: Final = "serving_input_example.json"
 _SMALL: Final = 1 << 16
 _LARGEST: Final = 1 << 24
 _SEED: Final = 0
+_ESTIMATORS: Final = ("skops", "xgboost", "lightgbm")
 _TAKEN: Final = frozenset({"MLmodel", "requirements.txt", "python_env.yaml", "conda.yaml", _EXAMPLE, _SERVING})
 
 
@@ -56,7 +57,7 @@ def pack(artifact: Artifact, files: Files, folder: Path) -> None:
         packages = ["mlflow-skinny"]
         if artifact.format in _FLAVOURS:
             packages += _FLAVOURS[artifact.format](described, files.model)
-        if inputs := _told(artifact.inputs):
+        if inputs := _told(artifact.inputs) or _columns(artifact):
             named = artifact.format == "onnx"
             outputs = _told(artifact.outputs) if named else ()
             described.signature = ModelSignature(
@@ -126,6 +127,19 @@ def _told(specs: Sequence[TensorSpec]) -> tuple[TensorSpec, ...]:
     """All of them, where each says what it is; none where one does not."""
     known = all(spec.dtype != UNKNOWN and spec.shape != ANY_SHAPE for spec in specs)
     return tuple(specs) if known else ()
+
+
+def _columns(artifact: Artifact) -> tuple[TensorSpec, ...]:
+    """What an estimator takes, whose file does not say it; nothing where opening it would run code."""
+    if artifact.format not in _ESTIMATORS:
+        return ()
+    from throughline.models.loading.estimators import open_estimator
+
+    try:
+        columns = open_estimator(artifact.path, artifact.format).features
+    except ThroughlineError:
+        return ()
+    return (TensorSpec("X", "float32", ("batch", columns)),)
 
 
 def _specs(specs: Sequence[TensorSpec], named: bool) -> list[Any]:
