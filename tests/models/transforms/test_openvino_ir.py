@@ -12,10 +12,12 @@ import numpy as np
 import onnx
 import openvino
 import pytest
+from onnx import TensorProto, helper, numpy_helper
 
 from throughline.bundled import DETECTOR
 from throughline.contracts.artifacts import Artifact
 from throughline.contracts.errors import InputError, ModelRefused
+from throughline.evaluation.verification import verify_models
 from throughline.models.artifact import read_artifact
 from throughline.models.session import open_model
 from throughline.models.transforms import TRANSFORMS
@@ -73,6 +75,43 @@ def test_int8_leaves_decoding_and_kept_nodes_alone(tmp_path: Path) -> None:
     assert {"body", "boxes", "classes"} <= rounded
     assert not {"deep", "in_pixels", "scores", "both", "places"} & rounded
     assert "int8" in (read_artifact(tmp_path / "int8.xml").passport.precision or "")
+
+
+def test_a_proof_on_openvino_catches_what_it_makes_of_a_graph_for_nvidia(tmp_path: Path) -> None:
+    """OpenVINO 2026.4 moves the rounding of joined tensors onto each of them, and gets signed numbers wrong there."""
+    dice, node = np.random.default_rng(0), helper.make_node
+    kernels = {"a": (16, 3, 3, 3), "b": (16, 16, 3, 3), "c": (8, 32, 1, 1)}
+    nodes = [
+        node("Conv", ["x", "a"], ["ca"], "first", pads=[1] * 4),
+        node("Relu", ["ca"], ["ra"], "relu"),
+        node("Conv", ["ra", "b"], ["cb"], "second", pads=[1] * 4),
+        node("Relu", ["cb"], ["rb"], "relu2"),
+        node("Concat", ["ra", "rb"], ["both"], "both", axis=1),
+        node("Conv", ["both", "c"], ["y"], "last"),
+    ]
+    graph = helper.make_graph(
+        nodes,
+        "joined",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["batch", 3, 16, 16])],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, ["batch", 8, 16, 16])],
+        [
+            numpy_helper.from_array(dice.normal(0, 1 / np.sqrt(np.prod(shape[1:])), shape).astype(np.float32), name)
+            for name, shape in kernels.items()
+        ],
+    )
+    parent = tmp_path / "joined.onnx"
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8), parent)
+    x = dice.normal(0, 1, (4, 3, 16, 16)).astype(np.float32)
+    feeds = [{"x": one[None]} for one in x]
+    passed = {}
+    for kind in ("cpu", "nvidia"):
+        made = tmp_path / f"{kind}.onnx"
+        TRANSFORMS.make("int8", read_artifact(parent), made, feeds=lambda: iter(feeds), for_=kind)
+        TRANSFORMS.make("openvino", read_artifact(made), made.with_suffix(".xml"))
+        for path in (made, made.with_suffix(".xml")):
+            proof = verify_models(read_artifact(parent), read_artifact(path), arrays={"x": x}, asked="int8", part=False)
+            passed[path.name] = proof.verdict.passed
+    assert passed == {"cpu.onnx": True, "cpu.xml": True, "nvidia.onnx": True, "nvidia.xml": False}
 
 
 def test_nobody_is_told_about_it(tmp_path: Path) -> None:
