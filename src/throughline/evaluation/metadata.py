@@ -21,7 +21,7 @@ _MAY_CHANGE: Final = {
     "axes": ("input size", "inputs", "outputs"),
 }
 """What a step is for: what it may change."""
-RELEARNING: Final = frozenset({"prune", "distill"})
+RELEARNING: Final = frozenset({"prune", "prune_onnx", "distill"})
 """Steps after which a model is another one on purpose: its numbers differ, and only its task can prove it."""
 
 

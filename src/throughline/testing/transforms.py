@@ -23,6 +23,7 @@ import numpy as np
 from throughline.contracts.artifacts import Array, Artifact
 from throughline.contracts.errors import InputError
 from throughline.models.artifact import read_artifact
+from throughline.models.chain import suffix_of
 from throughline.models.session import open_model
 from throughline.models.transforms import TRANSFORMS, Made
 
@@ -30,7 +31,6 @@ FACTS: Mapping[str, str] = {
     "names": "{0: 'cat', 1: 'dog', 2: 'bird'}", "stride": "8", "imgsz": "[32, 48]", "task": "detect", "author": "nobody"
 }  # fmt: skip
 CLASSES = 3
-_SUFFIXES = {"onnx": ".onnx", "openvino": ".xml", "tensorrt": ".engine", "torchscript": ".torchscript", "pt2": ".pt2"}
 
 
 def detector(batch: int | str = "batch", height: int | str = "height", width: int | str = "width") -> bytes:
@@ -116,8 +116,8 @@ class TransformConformance(ABC):
 
     def make(self, source: Artifact, folder: Path, name: str = "made") -> tuple[Path, Made]:
         """Call the transform as a verb does."""
-        gives = TRANSFORMS.get(self.transform).facts["gives"] or source.format
-        target = folder / f"{name}{_SUFFIXES.get(gives, '.any')}"
+        facts = TRANSFORMS.get(self.transform).facts
+        target = folder / f"{name}{suffix_of(facts['gives'] or facts['takes'][0])}"
         options = dict(self.options)
         if self.fed:
             options["feeds"] = lambda: iter(pictures(4))
