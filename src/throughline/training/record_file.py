@@ -205,7 +205,7 @@ def record_of(run: str, rows: Iterable[Mapping[str, Any]], now: float) -> RunRec
         return None
     took = (now if ended is None else ended) - began
     parameters = {name: in_words(value) for name, value in start["parameters"].items()}
-    return RunRecord(run, start["name"], state, began, took, parameters, metrics, tags, start.get("parent"))
+    return RunRecord(run, start["name"] or run, state, began, took, parameters, metrics, tags, start.get("parent"))
 
 
 def in_words(value: Any) -> str:

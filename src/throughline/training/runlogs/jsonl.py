@@ -35,6 +35,9 @@ class JsonLines:
     def __str__(self) -> str:
         return f"jsonl in {self._folder}"
 
+    def __contains__(self, run: str) -> bool:
+        return self._path(run).exists()
+
     def start(
         self,
         name: str,
@@ -46,7 +49,7 @@ class JsonLines:
     ) -> str:
         """A new run; its id."""
         run = tags.get(RUN_KEY, "") or uuid.uuid4().hex
-        if self._path(run).exists():
+        if run in self:
             return run
         with writing(self._folder):
             self._folder.mkdir(parents=True, exist_ok=True)

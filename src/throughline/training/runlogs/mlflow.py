@@ -219,8 +219,9 @@ def _record(run: Any, now: float) -> RunRecord:
 
 
 def _name(text: str) -> str:
-    """A name that MLflow takes: letters, digits and ``_-./ :``."""
-    return re.sub(r"[^\w\-./ :]", "_", text)[:250]
+    """A name that MLflow takes: letters, digits and ``_-. :``, in parts between slashes as a path has them."""
+    parts = re.sub(r"[^\w\-./ :]", "_", text)[:250].split("/")
+    return "/".join(part for part in parts if part not in ("", ".", "..")) or "_"
 
 
 def _milliseconds(at: float | None) -> int:
