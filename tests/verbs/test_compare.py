@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from onnx import TensorProto, helper, load, numpy_helper, save
 
+from throughline.contracts.artifacts import Step
 from throughline.contracts.errors import InputError, ModelRefused
 from throughline.evaluation.evidence import read_evidence
 from throughline.models.artifact import read_artifact
@@ -227,6 +228,11 @@ def test_models_of_tables_are_compared_by_row(rows: Path, tmp_path: Path) -> Non
     assert "300 rows" in done.sentence
     assert done.others["log loss"].high < 0
     assert read_evidence(tmp_path / "out" / "evidence.json").passed
+    passport = read_artifact(second).passport
+    learned = Step("train", {"data_sha256": read_evidence(tmp_path / "out" / "evidence.json").data_sha256})
+    issue(Path(second), dataclasses.replace(passport, steps=(learned,)), vouch=True)
+    again = compare(first, second, data=str(narrow), target="kind", threads=1, out=tmp_path / "out")
+    assert again.notes == ("second.onnx was trained on these very data: what it is worth on others, they do not show",)
     with pytest.raises(InputError, match="which column is to be told"):
         compare(first, second, data=str(narrow), threads=1, out=tmp_path / "out")
 

@@ -79,10 +79,10 @@ def _whole(found: Comparison) -> str:
     drawn = found.drawn[np.isfinite(found.drawn)]
     if not len(drawn) or not found.difference.error > 0:
         return ""
-    apart = found.difference
+    apart, how = found.difference, "as Student's t has it" if found.unit == "run" else f"{len(drawn):,} draws"
     about = (
         f"The difference in {found.metric}, candidate less reference, as it would come out on other {found.unit}s"
-        f"{' (less is better)' if found.less_is_better else ''}: {len(drawn):,} draws, the 95 % interval darker."
+        f"{' (less is better)' if found.less_is_better else ''}: {how}, the 95 % interval darker."
     )
     within = (apart.low, apart.high)
     across = f"difference in {found.metric}"
@@ -102,14 +102,15 @@ def _others(others: Sequence[Comparison]) -> str:
 
 def _parts(found: Comparison, trait: str) -> str:
     parts = [part for part in found.parts if part.trait == trait]
-    shown = sorted(parts, key=lambda part: (math.isnan(part.corrected), part.corrected))[:_MOST]
+    known = [part for part in parts if not math.isnan(part.corrected)]
+    shown = sorted(known, key=lambda part: part.corrected)[:_MOST]
     rows = [
         (
             part.name,
             part.difference.low,
             part.difference.value,
             part.difference.high,
-            _written(part),
+            f"{signed(part.difference.value)}, p {_p(part.corrected)}",
             _ink(found, part),
         )
         for part in sorted(shown, key=lambda part: -np.nan_to_num(part.difference.value))
@@ -119,7 +120,7 @@ def _parts(found: Comparison, trait: str) -> str:
         f"Candidate less reference with 95 % intervals, each for itself. After Holm's correction over all "
         f"{len(found.parts)} parts, {', '.join(clear) or 'none'} differ{'s' if len(clear) < 2 else ''} by more than "
         "chance would have it."
-    )
+    ) + (f" {len(parts) - len(known)} have too few samples to tell." if len(known) < len(parts) else "")
     drawn = charts.forest(f"By {trait}", about, rows, {"no difference": 0.0}, f"difference in {found.metric}")
     head = (trait, "samples", "reference", "candidate", "difference", "95 % from", "to", "p", "p (Holm)")
     cells = [
@@ -128,13 +129,7 @@ def _parts(found: Comparison, trait: str) -> str:
          _p(part.difference.p), _p(part.corrected)) for part in parts
     ]  # fmt: skip
     told = f'<p class="note">{escape(about)}</p>'
-    return section(f"By {trait}", told, drawn, table(head, cells, numbers=range(1, len(head))))
-
-
-def _written(part: Part) -> str:
-    return f"{signed(part.difference.value)}, p {_p(part.corrected)}" if not math.isnan(part.corrected) else (
-        f"{signed(part.difference.value)}, too few"
-    )  # fmt: skip
+    return section(f"By {trait}", told, drawn if rows else "", table(head, cells, numbers=range(1, len(head))))
 
 
 def _ink(found: Comparison, part: Part) -> int:
@@ -192,7 +187,13 @@ def _tests(found: Comparison) -> str:
         )
     if not math.isnan(found.detectable):
         told.append(f"The smallest difference that they show four times of five is {number(found.detectable)}.")
-    return section("Tests, effects and power", tests, effects, f'<p class="note">{escape(" ".join(told))}</p>')
+    return section(
+        "Tests, effects and power",
+        tests,
+        "<h3>How large it is</h3>",
+        effects,
+        f'<p class="note">{escape(" ".join(told))}</p>',
+    )
 
 
 def _cells(value: float, low: float, high: float, written: Callable[[float], str] = signed) -> tuple[str, str, str]:

@@ -99,7 +99,10 @@ class CompareReport:
         )  # fmt: skip
         rows = [main, *((name, "", "", *_apart(one), _p(one.p)) for name, one in self.others.items())]
         parts = [table(("metric", "reference", "candidate", "difference", "95 % from", "to", "p"), rows)]
-        shown = sorted(self.parts, key=lambda part: (part.trait != CLASS, part.trait, part.corrected))
+        shown = sorted(
+            self.parts,
+            key=lambda part: (part.trait != CLASS, part.trait, part.corrected != part.corrected, part.corrected),
+        )
         if shown:
             head = ("part", "samples", "reference", "candidate", "difference", "95 % from", "to", "p (Holm)")
             cells = [
@@ -193,7 +196,7 @@ def compare(
         about, sha256 = f"{whole.name} ({whole.format}), {len(contest.samples):,} pictures", whole.sha256
     found = {metric: _compared(runs, contest, _for(metric, question)) for metric, runs in contest.tallies.items()}
     main, *others = found.values()
-    main = replace(main, notes=(*contest.notes, *main.notes))
+    main = replace(main, notes=(*contest.notes, *main.notes, *_learned_from(sides, sha256)))
     sentence = said_of(main, *names)
     evidence = None
     if _one_each(sides):
@@ -302,6 +305,16 @@ def _files(given: str) -> list[str]:
 
 def _one_each(sides: Sequence[Sequence[Artifact]]) -> bool:
     return all(len(side) == 1 for side in sides)
+
+
+def _learned_from(sides: Sequence[Sequence[Artifact]], data: str) -> list[str]:
+    """Which of the models know the answers, by what their passports say that they were trained on."""
+    return [
+        f"{artifact.path.name} was trained on these very data: what it is worth on others, they do not show"
+        for side in sides
+        for artifact in side
+        if any(step.options.get("data_sha256") == data for step in artifact.passport.steps if step.name == "train")
+    ]
 
 
 def _called(files: Sequence[Sequence[str]], given: tuple[str, str]) -> tuple[str, str]:
