@@ -12,6 +12,7 @@ import throughline
 from throughline.cli import main
 from throughline.contracts.errors import InputError
 from throughline.data.inspection import DataInspection
+from throughline.data.table_inspection import TableInspection
 from throughline.testing.world import World, write_coco, write_mot, write_yolo
 from throughline.verbs.inspect import Inspection
 
@@ -86,6 +87,65 @@ def test_data_of_every_kind_and_models_go_their_own_ways(tmp_path: Path, street:
     assert "nobody has said" in str(pictures)
     model = throughline.inspect(ROOT / "src" / "throughline" / "bundled" / "detector.onnx")
     assert isinstance(model, Inspection)
+
+
+def test_a_lock_is_written_when_asked_and_held_to_ever_after(street: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = street / "data.lock"
+    assert main(["inspect", str(street)]) == 0
+    assert f"lock      none: --lock writes {path}" in capsys.readouterr().out
+    assert main(["inspect", str(street), "--lock"]) == 0
+    assert f"lock      {path}: written" in capsys.readouterr().out
+    assert main(["inspect", str(street / "data.yaml")]) == 0
+    assert "all is as it was locked" in capsys.readouterr().out
+    label = street / "labels" / "val" / "000001.txt"
+    label.write_text("0 0.5 0.5 0.1 0.1\n")
+    assert main(["inspect", str(street)]) == 2
+    out = capsys.readouterr().out
+    assert "2 differences, told below" in out
+    assert f"SEVERE  not as locked  {label}: it has changed" in out
+    assert main(["inspect", str(street), "--lock"]) == 0, "the user says that it should be so"
+
+
+def test_a_table_is_told_column_by_column(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "sales.csv"
+    path.write_text("shop,price,sold,vip\nOslo,10.5,3,true\nRome,,1200,false\nOslo,2,1,true\n")
+    assert main(["inspect", str(path), "--lock"]) == 0
+    out = capsys.readouterr().out
+    report = throughline.inspect(path)
+    assert isinstance(report, TableInspection)
+    assert [line.split() for line in out.splitlines()[3:9]] == [
+        ["columns", "4"],
+        ["name", "holds", "missing", "distinct", "values"],
+        ["shop", "text", "0", "2", "'Oslo'", "2", "times"],
+        ["price", "number", "1", "2", "2", "to", "10.5,", "mean", "6.25"],
+        ["sold", "whole", "number", "0", "3", "1", "to", "1,200,", "mean", "401.3"],
+        ["vip", "true", "or", "false", "0", "2", "true", "in", "66.67", "%"],
+    ]
+    assert main(["inspect", str(path), "--json"]) == 0
+    said = json.loads(capsys.readouterr().out)
+    assert (said["rows"], said["sha256"], said["columns"][1]["missing"]) == (3, report.sha256, 1)
+    path.with_name("sales.schema.yaml").write_text("columns:\n  price: {dtype: float64, greater_than: 5}\n")
+    assert main(["inspect", str(path)]) == 2
+    out = capsys.readouterr().out
+    assert f"SEVERE  schema  {path}:3: column 'price' has no value" in out
+    assert f"SEVERE  schema  {path}:4: column 'price': 2.0 fails greater_than(5)" in out
+    assert f"SEVERE  not as locked  {path.with_name('sales.schema.yaml')}: it was added" in out
+
+
+def test_data_that_dvc_tracks_are_told_with_their_version(
+    tmp_path: Path, street: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    version = f"{'0' * 32}.dir"
+    (tmp_path / "street.dvc").write_text(f"outs:\n- md5: {version}\n  hash: md5\n  path: street\n")
+    assert main(["inspect", str(street)]) == 0
+    out = capsys.readouterr().out
+    assert f"tracked   street md5 {version} (DVC, {tmp_path / 'street.dvc'})" in out
+    assert f"not DVC's version  {tmp_path / 'street.dvc'}:2: {street}: its files are not those of that version" in out
+
+
+def test_a_model_has_no_lock() -> None:
+    with pytest.raises(InputError, match="--lock is about data"):
+        throughline.inspect(ROOT / "src" / "throughline" / "bundled" / "detector.onnx", lock=True)
 
 
 def test_options_about_models_are_refused(street: Path) -> None:

@@ -95,7 +95,7 @@ def _slip(trimmed: Any, absent: Any, present: Any, others: int) -> Fault | None:
     row = int(np.flatnonzero(~_array(fits))[0])
     count = "one of its" if others == 1 else f"{others:,} of its"
     says = f"{count} {len(present):,} values {'is' if others == 1 else 'are'} no number; the first is"
-    return Fault("not a number", row, f"{says} '{trimmed[row].as_py()[:60]}'")
+    return Fault("not a number", row, f"{says} {trimmed[row].as_py()[:60]!r}")
 
 
 def from_arrow(values: Any) -> tuple[Array, Fault | None] | None:

@@ -5,14 +5,17 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 
 from throughline.data.checks import objects_of, survey
 from throughline.data.formats import FORMATS, WHOLE, Split
+from throughline.data.lock import lock_of_survey, standing
 from throughline.data.opening import Picture, hash_of, task_of
-from throughline.data.problems import Problem
+from throughline.data.problems import Problem, Problems
+from throughline.data.tracked import versions
 from throughline.terminal import fields
 
 _SHOWN = 20
@@ -51,6 +54,8 @@ class DataInspection:
     Attributes:
         labels: the classes, each with how many objects of it there are; a picture in two splits counts once.
         traits: what else is known of the pictures, for slicing.
+        lock: where they stand against their ``data.lock``.
+        tracked: the versions that DVC keeps of them.
     """
 
     path: Path
@@ -60,6 +65,8 @@ class DataInspection:
     splits: tuple[SplitInspection, ...]
     labels: tuple[tuple[str, int], ...]
     traits: tuple[str, ...]
+    lock: str
+    tracked: tuple[str, ...]
     problems: tuple[Problem, ...]
 
     @property
@@ -79,14 +86,19 @@ class DataInspection:
                 ("sizes", _sizes(self.splits)),
                 ("traits", ", ".join(self.traits)),
                 ("sha256", "\n".join(one.sha256 + (f" ({one.name})" if several else "") for one in self.splits)),
-                ("problems", _problems(self.problems)),
+                ("lock", self.lock),
+                ("tracked", "\n".join(self.tracked)),
+                ("problems", told(self.problems)),
             ]
         )
 
 
-def inspect_data(spec: str | Path) -> DataInspection:
-    """Look at all of a data set, and say what is there and what is wrong."""
+def inspect_data(spec: str | Path, lock: bool = False) -> DataInspection:
+    """Look at all of a data set, and say what is there and what is wrong; ``lock`` writes its data.lock."""
     seen = survey(spec)
+    problems = Problems(dict.fromkeys(seen.problems))
+    place = Path(spec)
+    stands = standing(place, partial(lock_of_survey, seen, place), problems, lock)
     splits = tuple(_of(name, split, pictures) for name, (split, pictures) in seen.splits.items())
     totals: dict[str, int] = {}
     counted: set[Path] = set()
@@ -104,7 +116,9 @@ def inspect_data(spec: str | Path) -> DataInspection:
         splits=splits,
         labels=tuple(totals.items()),
         traits=tuple(sorted(traits)),
-        problems=seen.problems,
+        lock=stands,
+        tracked=versions(place.parent if place.is_file() else place, problems),
+        problems=tuple(problems.found),
     )
 
 
@@ -156,7 +170,8 @@ def _sizes(splits: Sequence[SplitInspection]) -> str:
     return f"{least[0]} to {most[0]} high, {least[1]} to {most[1]} wide"
 
 
-def _problems(problems: Sequence[Problem]) -> str:
+def told(problems: Sequence[Problem]) -> str:
+    """What is wrong, for people: the worst first, and not without end."""
     if not problems:
         return "none found"
     severe = [one for one in problems if one.severe]

@@ -1,8 +1,9 @@
 """What somebody has written that a table must be, beside it: a pandera schema in YAML, held to every row.
 
 pandera reads such files itself, and takes a key with a typo for none at all. A rule that is never
-applied is worse than no rule, so names are looked at first. So are the checks: only those that
-pandera ships are called.
+applied is worse than no rule, so every key is looked at first; what would soften a rule in silence
+(dropping the rows that fail, filling gaps, warnings) is not taken, and only checks that pandera
+ships are called.
 """
 
 from __future__ import annotations
@@ -19,19 +20,22 @@ from throughline.data.bounded import Written, read_text, read_yaml
 
 _MOST_BYTES = 1 << 20
 _WHOLE = frozenset({
-    "schema_type", "version", "columns", "checks", "index", "dtype", "coerce", "strict", "name", "ordered", "unique",
-    "report_duplicates", "unique_column_names", "add_missing_columns", "title", "description", "metadata",
+    "schema_type", "version", "api", "columns", "checks", "index", "multiindex", "dtype", "coerce", "strict", "name",
+    "ordered", "unique", "report_duplicates", "unique_column_names", "title", "description", "metadata",
     "dataframe_library",
 })  # fmt: skip
 _COLUMN = frozenset({
     "title", "description", "dtype", "nullable", "checks", "name", "unique", "coerce", "required", "regex",
+    "report_duplicates",
 })  # fmt: skip
 _CHECKS = frozenset({
-    "equal_to", "not_equal_to", "greater_than", "greater_than_or_equal_to", "less_than", "less_than_or_equal_to",
-    "in_range", "isin", "notin", "str_matches", "str_contains", "str_startswith", "str_endswith", "str_length",
-    "unique_values_eq",
+    "equal_to", "eq", "not_equal_to", "ne", "greater_than", "gt", "greater_than_or_equal_to", "ge", "less_than", "lt",
+    "less_than_or_equal_to", "le", "in_range", "between", "isin", "notin", "str_matches", "str_contains",
+    "str_startswith", "str_endswith", "str_length", "unique_values_eq",
 })  # fmt: skip
-_OPTIONS = frozenset({"check_name", "ignore_na", "raise_warning"})
+_OPTIONS = frozenset({"check_name", "ignore_na"})
+_SOFTENING = frozenset({"raise_warning", "n_failure_cases", "groupby", "groups", "error", "name"})
+"""What would let a check find something and say nothing of it, or of another thing."""
 _TEXT = frozenset({"str", "string", "object", "category"})
 
 
@@ -67,10 +71,13 @@ class Schema:
         frame = pd.DataFrame(dict(columns), copy=False)
         try:
             with warnings.catch_warnings():
-                warnings.simplefilter("ignore")  # what a check marked raise_warning finds is not held against the data
+                warnings.simplefilter("ignore")
                 self.schema.validate(frame, lazy=True)
         except SchemaErrors as errors:
-            found = [_violation(case) for case in errors.failure_cases.to_dict("records")]
+            cases = errors.failure_cases.to_dict("records")
+            mistyped = {case["column"] for case in cases if str(case["check"]).startswith("dtype(")}
+            # a check that stumbles over the type says nothing that the type has not said
+            found = [_violation(case) for case in cases if not (case["column"] in mistyped and _stumbled(case))]
             return sorted(dict.fromkeys(found), key=lambda one: (one.row is not None, one.row or 0))
         return []
 
@@ -112,8 +119,15 @@ def _checked(path: Path, told: Mapping[str, Written]) -> Mapping[str, Written]:
         rules = _mapping(written)
         if rules is None:
             raise InputError(f"{path}:{written.line}: nothing is said of '{name[:80]}'", "write, say, `dtype: float64`")
-        _known(path, rules, _COLUMN, "key")
+        _known(path, rules, _COLUMN | _CHECKS, "key or check")
+        if "checks" in rules and (beside := sorted(rules.keys() & _CHECKS)):
+            line = rules[beside[0]].line
+            raise InputError(
+                f"{path}:{line}: '{beside[0]}' beside `checks:` is never applied", "put it under `checks:`"
+            )
         _check_checks(path, rules.get("checks"))
+        for check in rules.keys() & _CHECKS:
+            _harden(path, rules[check])
     _check_checks(path, told.get("checks"))
     for one in _items(told.get("index")):
         _check_checks(path, (_mapping(one) or {}).get("checks"))
@@ -127,11 +141,18 @@ def _check_checks(path: Path, written: Written | None) -> None:
     if (by_name := _mapping(written)) is not None:
         _known(path, by_name, _CHECKS, "check")
     for one in [*(by_name or {}).values(), *_items(written)]:
+        _harden(path, one)
         options = _mapping((_mapping(one) or {}).get("options")) or {}
         _known(path, options, _OPTIONS, "option")
         name = options.get("check_name")
         if name is not None:
             _known(path, {str(name.text): name}, _CHECKS, "check")
+
+
+def _harden(path: Path, check: Written) -> None:
+    for option, written in (_mapping(check) or {}).items():
+        if option in _SOFTENING:
+            raise InputError(f"{path}:{written.line}: the option '{option}' is not taken here", "remove it")
 
 
 def _known(path: Path, told: Mapping[str, Written], allowed: frozenset[str], kind: str) -> None:
@@ -154,6 +175,10 @@ def _dtype(written: Written) -> str:
     return "" if dtype is None else dtype.text or ""
 
 
+def _stumbled(case: Mapping[str, Any]) -> bool:
+    return case["index"] is None and str(case["failure_case"]).startswith("TypeError(")
+
+
 def _violation(case: Mapping[str, Any]) -> Violation:
     column, check, value, index = (case.get(name) for name in ("column", "check", "failure_case", "index"))
     row = int(index) if isinstance(index, int | float) and index == index else None
@@ -167,8 +192,8 @@ def _violation(case: Mapping[str, Any]) -> Violation:
         return Violation(row, f"column '{column}' has no value")
     if check == "field_uniqueness":
         return Violation(row, f"column '{column}': {_shown(value)} is there more than once")
-    return Violation(row, f"column '{column}': {_shown(value)} is not {check}")
+    return Violation(row, f"column '{column}': {_shown(value)} fails {check}")
 
 
 def _shown(value: Any) -> str:
-    return f"'{value[:60]}'" if isinstance(value, str) else str(value)[:60]
+    return repr(value[:60]) if isinstance(value, str) else str(value)[:60]

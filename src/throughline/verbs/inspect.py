@@ -1,4 +1,4 @@
-"""``throughline inspect``: what a model file is, told without running it; or a data set, and what is wrong with it."""
+"""``throughline inspect``: what a model file is, told without running it; or data, and what is wrong with them."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ from throughline.contracts.artifacts import Artifact
 from throughline.contracts.errors import InputError, nearest
 from throughline.data.inspection import DataInspection, inspect_data
 from throughline.data.reading import is_data
+from throughline.data.table_inspection import TableInspection, inspect_table
+from throughline.data.tables import is_table
 from throughline.models import passport as passports
 from throughline.models.artifact import Given, describe
 from throughline.models.identify import Description, identify
@@ -85,15 +87,18 @@ def inspect(
     licence: str | None = None,
     class_: str | None = None,
     trust: bool = False,
-) -> Inspection | DataInspection:
+    lock: bool = False,
+) -> Inspection | DataInspection | TableInspection:
     """Say what a model file is, what it expects and returns, and the risk of opening it; runs nothing in it.
 
     What the file does not say can be given, and is then kept in its passport, written beside it.
-    Of a data set, say what is in it and what is wrong with it, each with its file and line.
+    Of a data set or a table, say what is in it, what is wrong with it, each with its file and line, and whether
+    it still is what its data.lock says.
 
     Args:
         file: The model: ONNX, PyTorch, TorchScript, .pt2, safetensors, OpenVINO IR or TensorRT. Or the data: a
-            data.yaml, a COCO file, a MOTChallenge sequence, a folder of class folders or of pictures.
+            data.yaml, a COCO file, a MOTChallenge sequence, a folder of class folders or of pictures, a table (CSV,
+            Parquet, JSON lines).
         task: What it is for: detect, segment, classify, pose.
         labels: The class names: "person,car,dog", or a text file with one name a line.
         decoder: Which family of heads its outputs belong to: yolo, nanodet, detr and so on.
@@ -102,15 +107,21 @@ def inspect(
         licence: The licence of the weights.
         class_: What builds a state dict's network (package.module:factory); says whether the weights fit it.
         trust: Vouch for this file, so that this machine opens it even if it is a program.
+        lock: Write a data.lock beside the data: which files they are, by hash, and in which split each picture is.
     """
     if decoder is not None and decoder not in DECODERS.names():
         raise InputError(f"there is no decoder '{decoder}'", nearest(decoder, DECODERS.names()))
     given = Given(task, _read_labels(labels), decoder, None if imgsz is None else read_size(imgsz), stride, licence)
     path = resolved(file)
-    if is_data(path):
+    table = is_table(path)
+    if table or is_data(path):
         if given.said() or class_ is not None or trust:
-            raise InputError(f"{path} is a data set, and these options are about models", "leave them away")
-        return inspect_data(path)
+            raise InputError(
+                f"{path} is a {'table' if table else 'data set'}, and these options are about models", "leave them away"
+            )
+        return inspect_table(path, lock) if table else inspect_data(path, lock)
+    if lock:
+        raise InputError(f"{path} is no data set, and --lock is about data", "a model has its passport instead")
     description = identify(path)
     artifact = describe(description, path, given)
     architecture = None if class_ is None else _fits(path, class_, trust)

@@ -69,12 +69,14 @@ class Split:
         labels: the classes that they may show.
         task: what the truth is for; None where the marks decide.
         named_in: the file, and the line where there is one, that names each class; nothing where nobody named them.
+        written_in: other files in which something about these pictures is written.
     """
 
     entries: Sequence[Entry]
     labels: tuple[str, ...]
     task: str | None = None
     named_in: Sequence[tuple[Path, int | None]] = ()
+    written_in: Sequence[Path] = ()
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -90,7 +90,9 @@ def _read(sequences: Sequence[Path], problems: Problems) -> Split:
     told = any((one / "gt" / "gt.txt").is_file() for one in sequences)
     file = next((one / "gt" / "labels.txt" for one in sequences if _names(one)), None)
     named_in = [] if file is None else [(file, line) for line in range(1, len(labels) + 1)]
-    return Split(entries, labels, "track" if told else None, named_in)
+    beside = [one / name for one in sequences for name in ("seqinfo.ini", "gt/gt.txt", "gt/labels.txt")]
+    written_in = [path for path in beside if path.is_file()]
+    return Split(entries, labels, "track" if told else None, named_in, written_in)
 
 
 def _names(folder: Path) -> tuple[str, ...]:

@@ -195,7 +195,8 @@ def _split(file: Path, root: Path, written: Written, layout: Layout, problems: P
         Entry(entry.name, entry.path, entry.said_in, partial(read_labels, labels[entry.path], layout))
         for entry in entries
     ]
-    return Split(told, layout.labels, named_in=layout.named_in)
+    written_in = [label for label in labels.values() if label.is_file()]
+    return Split(told, layout.labels, named_in=layout.named_in, written_in=written_in)
 
 
 def _listed(
