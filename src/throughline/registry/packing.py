@@ -12,6 +12,7 @@ import math
 import platform
 import shutil
 from collections.abc import Callable, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any, Final
 
@@ -188,6 +189,7 @@ def _write_requirements(packages: Sequence[str], folder: Path) -> None:
     (folder / "python_env.yaml").write_text(python, "utf-8")
 
 
+@cache
 def _version(package: str) -> str:
     try:
         return importlib.metadata.version(package)

@@ -142,6 +142,8 @@ class MlflowStore:
             if not all(registered.holds(place / part, sha256) for part, sha256 in files.hashes.items()):
                 with _draft(place.parent) as draft:
                     pack(artifact, files, draft)
+                    for part in (*files.hashes, "MLmodel"):
+                        to_disk(draft / part)  # before the database names them
                     _into_place(draft, place)
             return str(place), None
         with _draft(None) as draft:
@@ -266,8 +268,6 @@ def _draft(folder: Path | None) -> Iterator[Path]:
 def _into_place(draft: Path, place: Path) -> None:
     """Give a folder its name; one that is there already has the same content, or is made whole again."""
     os.chmod(draft, 0o755)
-    for path in draft.iterdir():
-        to_disk(path)
     try:
         os.rename(draft, place)
     except OSError:
