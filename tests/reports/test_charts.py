@@ -45,3 +45,29 @@ def test_a_heat_map_has_a_cell_for_each_pair_and_writes_what_is_there() -> None:
     assert len(marks(drawn, "rect")) == 6
     assert [one.text for one in marks(drawn, "text") if (one.text or "").isdecimal()] == ["9", "1"]
     assert "<script>" not in drawn
+
+
+def test_a_spread_has_a_bar_for_each_stretch_that_holds_something_and_darker_ones_inside() -> None:
+    values = [0.1 * number for number in range(120)]
+    drawn = charts.spread(HOSTILE, HOSTILE, values, (3.0, 6.0), {HOSTILE: 0.0, "margin": -0.1}, "difference")
+    bars = [one for one in marks(drawn, "rect") if one.attrib["class"] == "bar"]
+    counts = [int(one[0].text.rpartition(": ")[2]) for one in bars if one[0].text]
+    assert sum(counts) == 120
+    assert 0 < sum("0.85" in one.attrib["style"] for one in bars) < len(bars)
+    assert {"margin", "difference"} <= {one.text for one in marks(drawn, "text")}
+    assert "<script>" not in drawn
+    assert marks(charts.spread("t", "a", [], (0, 0), {}, "x"), "rect") == []
+    assert len(marks(charts.spread("t", "a", [2.0, 2.0], (0, 0), {}, "x"), "rect")) == 1
+
+
+def test_a_forest_has_a_point_for_each_figure_and_a_line_where_its_interval_is_known() -> None:
+    nothing = float("nan")
+    rows = [
+        (HOSTILE, -0.1, 0.1, 0.3, "written", 2),
+        ("too few", nothing, 0.5, nothing, "", 7),
+        ("", nothing, nothing, nothing, "", 0),
+    ]
+    drawn = charts.forest("t", "a", rows, {"no difference": 0.0}, "difference")
+    assert len(marks(drawn, "circle")) == 2
+    assert sum("stroke-width:2.5" in one.attrib.get("style", "") for one in marks(drawn, "line")) == 1
+    assert "<script>" not in drawn
