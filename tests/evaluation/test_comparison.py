@@ -158,6 +158,8 @@ def test_models_that_answer_alike_everywhere_are_as_sure_as_there_are_pictures()
     assert found.more is not None
     assert 0.025 ** (1 / (40 + found.more)) == pytest.approx(1 - found.margin, abs=1e-4)
     assert "equally right on every picture" in found.notes[0]
+    assert math.isnan(found.power)  # nothing has shown how much pictures scatter
+    assert math.isnan(compare_models(*answers(0, 0, 50), QUICK).power)
     scores = ScoreTally("log loss", np.ones(30))
     assert compare_models(scores, scores, Question(bounded=False, resamples=50)).decision == "cannot tell"
 

@@ -223,7 +223,9 @@ def test_models_of_tables_are_compared_by_row(rows: Path, tmp_path: Path) -> Non
     narrow.write_text("".join(f"{','.join(line.split(',')[:3])}\n" for line in rows.read_text().splitlines()))
     first = linear(tmp_path / "first.onnx", [[0, 1], [0, 0.2]], ("low", "high"))
     second = linear(tmp_path / "second.onnx", [[1, 0], [1, 0]], ("high", "low"))
-    done = compare(first, second, data=str(narrow), target="kind", threads=1, out=tmp_path / "out")
+    done = compare(first, second, data=str(narrow), target="kind", slices="class,a", threads=1, out=tmp_path / "out")
+    assert [(part.trait, part.samples) for part in done.parts][2:] == [("a", 100)] * 3
+    assert {part.name for part in done.parts[:2]} == {"high", "low"}
     assert (done.decision, done.metric, list(done.others)) == ("better", "accuracy", ["log loss"])
     assert "300 rows" in done.sentence
     assert done.others["log loss"].high < 0

@@ -167,7 +167,7 @@ def compare_models(
         more=_more(found, margin, question.less_is_better, decision),
         tests=_tests(reference, candidate, drawn, found, several is not None),
         effects=_effects(reference, candidate, found),
-        power=power_of_t(margin, found.deviation, found.units),
+        power=power_of_t(margin, found.deviation, found.units) if found.error > 0 else math.nan,
         detectable=detectable(found.error, found.units - 1) if found.error > 0 else math.nan,
         parts=compare_parts(reference, candidate, splits, several, **draw),
         drawn=drawn,
@@ -260,7 +260,7 @@ def _all_alike(found: Difference, question: Question, notes: list[str], unit: st
     """Draws of samples on which two models agree know no difference; one in many that was not seen may have one."""
     notes.append(f"the two are equally right on every {unit}, so the interval rests on how many there are alone")
     reach = 1 - 0.025 ** (1 / found.units) if question.bounded else math.nan
-    return Difference(0.0, -reach, reach, 0.0, 1.0, found.units)
+    return Difference(0.0, -reach, reach, math.nan, 1.0, found.units)
 
 
 def _gain(found: Difference, less_is_better: bool) -> tuple[float, float] | None:

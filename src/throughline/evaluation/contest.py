@@ -19,7 +19,7 @@ from throughline.contracts.tables import Table
 from throughline.evaluation.answers import answers, in_common
 from throughline.evaluation.asking import answered, labelled, task_of
 from throughline.evaluation.comparison_parts import CLASS, Split
-from throughline.evaluation.slices import LIGHT, light_of, values_of
+from throughline.evaluation.slices import LIGHT, light_of, named_parts, values_of
 from throughline.evaluation.tabular import ask_rows, features_of, row_tallies
 from throughline.evaluation.tally import AccuracyTally, Tally, tally
 from throughline.models.session import Session, open_model
@@ -134,7 +134,7 @@ def over_rows(sides: Sides, table: Table, how: Opening, slices: Sequence[str]) -
     if table.target is None:
         raise InputError(f"{table.name}: nobody has said which column is to be told", "name it: --target COLUMN")
     for name in slices:
-        if name not in table.columns:
+        if name != CLASS and name not in table.columns:
             raise InputError(f"--slices {name}: {table.name} has no such column", f"it has {', '.join(table.columns)}")
     ran_on: dict[str, str] = {}
     measured: tuple[list[Mapping[str, Tally]], list[Mapping[str, Tally]]] = ([], [])
@@ -150,7 +150,7 @@ def over_rows(sides: Sides, table: Table, how: Opening, slices: Sequence[str]) -
             f"one model is measured by {', '.join(measured[0][0])} and the other by {', '.join(measured[1][0])}",
             "compare models that tell the same thing",
         )
-    splits = [Split(name, [str(value) for value in table.columns[name].tolist()]) for name in slices if name != CLASS]
+    splits = [Split(name, named_parts(table.columns[name].tolist())) for name in slices if name != CLASS]
     if isinstance(measured[0][0][shared[0]], AccuracyTally):
         splits.insert(0, Split(CLASS, [str(value) for value in table.columns[table.target].tolist()]))
     made = {name: ([one[name] for one in measured[0]], [one[name] for one in measured[1]]) for name in shared}

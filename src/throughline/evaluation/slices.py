@@ -107,12 +107,21 @@ def values_of(samples: Sequence[Sample], trait: str) -> list[str]:
             f"--slices {trait}: no picture of this data has such a trait",
             nearest(trait, {"class", "size", LIGHT, *(name for sample in samples for name in sample.traits)}),
         )
+    return named_parts(values)
+
+
+def named_parts(values: Sequence[str | float | None]) -> list[str]:
+    """Each value as the name of a part; many different numbers as three stretches of as many each."""
+    values = [None if value != value else value for value in values]
+    known = [value for value in values if value is not None]
     numbers = [float(value) for value in known if isinstance(value, int | float)]
     if len(numbers) == len(known) and len(set(numbers)) > _MANY_NUMBERS:
         low, high = np.quantile(numbers, (1 / 3, 2 / 3))
         names = (f"up to {low:g}", f"{low:g} to {high:g}", f"over {high:g}")
         return ["not known" if v is None else names[int(float(v) > low) + int(float(v) > high)] for v in values]
-    return ["not known" if value is None else f"{value:g}" if isinstance(value, float) else value for value in values]
+    return [
+        "not known" if value is None else f"{value:g}" if isinstance(value, float) else str(value) for value in values
+    ]
 
 
 def slice_pictures(counted: Tally, trait: str, values: Sequence[str], *, resamples: int = RESAMPLES) -> Slicing:
