@@ -22,7 +22,7 @@ PUBLIC = {
     "ModelManager", "ModelRefused", "Passport", "PassportMismatch", "Predictor", "Session", "SettingsError",
     "SourceFailed", "TensorRTConverter", "TensorSpec", "ThroughlineError", "Unavailable", "Verdict", "VideoProcessor",
     "bench", "compare", "demo", "doctor", "evaluate", "export", "history", "inspect", "open_model", "optimize",
-    "promote", "read_artifact", "register", "rollback", "run", "runs", "train", "verify",
+    "promote", "read_artifact", "register", "rollback", "run", "runs", "train", "tune", "verify",
 }  # fmt: skip
 
 

@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from throughline.verbs.run import run
     from throughline.verbs.runs import runs
     from throughline.verbs.train import train
+    from throughline.verbs.tune import tune
     from throughline.verbs.verify import verify
     from throughline.video.processor import VideoProcessor
     from throughline.video.trackers.hybrid import HybridTracker
@@ -84,6 +85,7 @@ _HOMES = {
     "verbs.run": ("run",),
     "verbs.runs": ("runs",),
     "verbs.train": ("train",),
+    "verbs.tune": ("tune",),
     "verbs.verify": ("verify",),
     "video.processor": ("VideoProcessor",),
     "video.trackers.hybrid": ("HybridTracker",),
@@ -95,7 +97,7 @@ __all__ = [
     "ModelManager", "ModelRefused", "Passport", "PassportMismatch", "Predictor", "Session", "SettingsError",
     "SourceFailed", "TensorRTConverter", "TensorSpec", "ThroughlineError", "Unavailable", "Verdict", "VideoProcessor",
     "bench", "compare", "demo", "doctor", "evaluate", "export", "history", "inspect", "open_model", "optimize",
-    "promote", "read_artifact", "register", "rollback", "run", "runs", "train", "verify",
+    "promote", "read_artifact", "register", "rollback", "run", "runs", "train", "tune", "verify",
 ]  # fmt: skip
 
 

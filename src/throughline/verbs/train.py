@@ -18,8 +18,9 @@ from throughline.training.folder import RECIPE, RunFolder, run_folder, steps_of
 from throughline.training.issuing import issue_passport
 from throughline.training.origin import code_version
 from throughline.training.recipe import Recipe, read_recipe
+from throughline.training.recording import Recorder, run_log
 from throughline.training.report import write_report
-from throughline.training.run import Run, Trained
+from throughline.training.run import Pruned, Run, Trained
 from throughline.training.trainers import TRAINERS
 
 
@@ -117,7 +118,7 @@ def train(
         trust: Open weights that are a program and that no passport of this machine vouches for.
     """
     changes: dict[str, Any] = {"trainer": trainer, "data": data, "epochs": epochs, "batch": batch, "lr": lr}
-    changes |= {"imgsz": imgsz, "seed": seed, "name": name, **_pairs(set_ or [])}
+    changes |= {"imgsz": imgsz, "seed": seed, "name": name, **pairs(set_ or [])}
     if resume and recipe is None and trainer is None:
         recipe = _recipe_to_resume(name, out)
     told = read_recipe(recipe, changes)
@@ -130,7 +131,7 @@ def train(
         if opened.finished:
             note(f"{folder}: this run is finished; there is nothing to go on with")
             return _finished(told, opened)
-        return _carried_out(told, opened, place, log, resume, trust, plugin.needs)
+        return carried_out(told, opened, device=place, log=log, resume=resume, trust=trust)
 
 
 def device_of(asked: str) -> str:
@@ -143,9 +144,32 @@ def device_of(asked: str) -> str:
     return "gpu" if hardware.detect().gpus else "cpu"
 
 
-def _carried_out(
-    recipe: Recipe, folder: RunFolder, device: str, log: str | None, resume: bool, trust: bool, needs: Sequence[str]
+def carried_out(
+    recipe: Recipe,
+    folder: RunFolder,
+    *,
+    device: str,
+    log: str | None,
+    resume: bool = False,
+    trust: bool = False,
+    parent: str | None = None,
+    watch: Callable[[Mapping[str, float], int], None] | None = None,
+    quiet: bool = False,
 ) -> TrainReport:
+    """Carry a recipe out in its folder, and write it down.
+
+    Args:
+        recipe: what to do.
+        folder: where, held by this process.
+        device: where to train.
+        log: who writes the run down.
+        resume: go on where it was.
+        trust: open what no passport vouches for.
+        parent: the run that it belongs to, by its id in the log.
+        watch: hears the metrics of every step, and may raise ``Pruned``.
+        quiet: tell nobody how it goes.
+    """
+    needs = TRAINERS.get(recipe.trainer).needs
     code, began, notes = code_version(needs), time.monotonic(), list[str]()
     before = float(folder.state.get("seconds", 0.0))
     folder.tell(state=RunState.RUNNING, device=device, code=code)
@@ -155,19 +179,21 @@ def _carried_out(
         note(text)
 
     with ExitStack() as stack:
-        recorder = _recorder(log, folder.path, say)
+        recorder = Recorder(run_log(log) if log else run_log(), folder.path, say)
         tags = {"trainer": recipe.trainer, "seed": str(recipe.seed), "device": device, **code}
-        run = recorder.start(recipe.name, recipe.values(), tags)
+        run = recorder.start(recipe.name, recipe.values(), tags, parent)
         state = RunState.FAILED
         stack.callback(lambda: recorder.finish(state))
 
         def write_down(values: Mapping[str, float], step: int) -> None:
             folder.metrics(values, step)
             recorder.metrics(values, step)
+            if watch is not None:
+                watch(values, step)
 
         try:
             trained: Trained = TRAINERS.make(
-                recipe.trainer, recipe, Run(folder.path, write_down, note, resume, device, trust)
+                recipe.trainer, recipe, Run(folder.path, write_down, _silence if quiet else note, resume, device, trust)
             )
             seconds = before + time.monotonic() - began
             artifact = issue_passport(recipe, trained, code, device)
@@ -184,6 +210,10 @@ def _carried_out(
             recorder.metrics({f"final/{name}": value for name, value in trained.metrics.items()}, _last_step(folder))
             folder.tell(state=RunState.FINISHED, seconds=seconds, result=_plain(report))
             state = RunState.FINISHED
+        except Pruned:
+            state = RunState.FINISHED
+            folder.tell(state=RunState.KILLED, seconds=before + time.monotonic() - began)
+            raise
         except KeyboardInterrupt:
             state = RunState.KILLED
             folder.tell(state=state, seconds=before + time.monotonic() - began)
@@ -195,30 +225,8 @@ def _carried_out(
     return report
 
 
-class _Unrecorded:
-    """Where there is no log of runs."""
-
-    def start(
-        self, name: str, parameters: Mapping[str, Any], tags: Mapping[str, str], parent: str | None = None
-    ) -> str:
-        return ""
-
-    def metrics(self, values: Mapping[str, float], step: int) -> None:
-        """Nowhere to write it."""
-
-    def artifact(self, path: Path) -> None:
-        """Nowhere to keep it."""
-
-    def finish(self, state: RunState) -> None:
-        """Nothing was begun."""
-
-
-def _recorder(log: str | None, folder: Path, say: Callable[[str], None]) -> Any:
-    try:
-        from throughline.training.recording import Recorder, run_log
-    except ModuleNotFoundError:
-        return _Unrecorded()
-    return Recorder(run_log(log) if log else run_log(), folder, say)
+def _silence(_: str) -> None:
+    """Where somebody else tells how it goes."""
 
 
 def _recipe_to_resume(name: str | None, out: Path | None) -> Path:
@@ -228,7 +236,7 @@ def _recipe_to_resume(name: str | None, out: Path | None) -> Path:
     return (out or Path("runs") / f"train-{name}") / RECIPE
 
 
-def _pairs(given: Sequence[str]) -> dict[str, str]:
+def pairs(given: Sequence[str]) -> dict[str, str]:
     """The options that were set by name."""
     found: dict[str, str] = {}
     for pair in given:
