@@ -214,7 +214,9 @@ class Search:
                 rows = range(0, len(samples), 4)
                 part = self._tallied(session, artifact, setting, [samples[row] for row in rows])
                 groups = None if self._groups is None else [self._groups[row] for row in rows]
-                early = compare_tallies(self._plain_tally.part(np.asarray(rows)), part, self.question.margin, groups=groups)
+                early = compare_tallies(
+                    self._plain_tally.part(np.asarray(rows)), part, self.question.margin, groups=groups
+                )
                 if early.decision == "failed":
                     return float("nan"), None, f"its accuracy fell on a quarter of them: {early.difference:+.4f}"
             whole = self._tallied(session, artifact, setting, samples)
