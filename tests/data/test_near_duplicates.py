@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,7 +13,8 @@ import pytest
 
 from throughline.data.checks import check_data
 from throughline.data.near_duplicates import MOST_BITS, likeness_of, nearest_in
-from throughline.testing.world import World, write_mot, write_yolo
+from throughline.data.reading import open_data
+from throughline.testing.world import World, write_coco, write_mot, write_yolo
 
 Image = npt.NDArray[np.uint8]
 
@@ -130,3 +132,18 @@ def test_a_video_in_two_splits_is_told(tmp_path: Path) -> None:
         write_mot(World(3, 160, 96), tmp_path / "mot" / split / "crossing", frames)
     found = [problem for problem in check_data(tmp_path / "mot") if problem.kind == "group in two splits"]
     assert ["3 in train, 2 in val" in problem.says for problem in found] == [True]
+
+
+def test_groups_may_be_told_beside_the_data_and_by_coco(tmp_path: Path) -> None:
+    data = write_yolo(World(3, 160, 96), tmp_path / "street", train=2, val=1)
+    rows = ("images/train/000000.png,7", "images/train/000001.png,north", "images/val/000000.png,7")
+    (tmp_path / "street" / "traits.csv").write_text("\n".join(("file,group", *rows)) + "\n")
+    assert [(sample.group, dict(sample.traits)) for sample in open_data(data, "train")] == [("7", {}), ("north", {})]
+    found = [problem.says for problem in check_data(data) if problem.kind == "group in two splits"]
+    assert found == ["pictures of '7' are in several splits: 1 in train, 1 in val"]
+    coco = write_coco(World(3, 160, 96), tmp_path / "coco", 2)
+    told = json.loads(coco.read_text())
+    for image in told["images"]:
+        image["video_id"] = 4
+    coco.write_text(json.dumps(told))
+    assert {sample.group for sample in open_data(coco)} == {"4"}

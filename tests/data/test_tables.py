@@ -133,6 +133,43 @@ def test_what_is_wrong_is_said_with_its_line(tmp_path: Path, fault: str) -> None
     assert caught.value.fix
 
 
+pieces = st.sampled_from(
+    [
+        b"a,b",
+        b"1",
+        b"2.5",
+        b",",
+        b"\n",
+        b"\r\n",
+        b'"',
+        b";",
+        b"\t",
+        b"x",
+        b"\xe9",
+        b"\0",
+        b" ",
+        b'{"a": 1}',
+        b"{",
+        b"nan",
+    ]
+)
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.one_of(st.binary(max_size=60), st.lists(pieces, max_size=24).map(b"".join)))
+def test_whatever_a_file_holds_it_is_a_table_or_one_error(
+    tmp_path_factory: pytest.TempPathFactory, data: bytes
+) -> None:
+    path = tmp_path_factory.getbasetemp() / "any.csv"
+    path.write_bytes(data)
+    try:
+        table = open_table(path)
+    except InputError:
+        return
+    assert len({len(column) for column in table.columns.values()}) == 1
+    assert all(column.dtype.kind in "fibO" for column in table.columns.values())
+
+
 def test_a_target_that_is_not_there_or_has_gaps(tmp_path: Path) -> None:
     path = write(tmp_path / "t.csv", ROWS)
     with pytest.raises(InputError, match="no column 'wieght'") as caught:

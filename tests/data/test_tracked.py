@@ -13,8 +13,8 @@ from throughline.data.problems import Problems
 from throughline.data.tracked import difference, tracked, versions
 from throughline.testing.world import World, write_yolo
 
-# made by DVC 3 of a folder with a.txt ("one\n") and sub/b.txt ("two\n"): dvc add data
-FOLDER = {"a.txt": "5bbf5a52328e7439ae6e719dfe712200", "sub/b.txt": "c193497a1a06b2c72230e6146ff47080"}
+FOLDER = {"a.txt": b"one\n", "sub/b.txt": b"two\n", "sub \xe9/c d.txt": b"x"}
+FOLDERS_VERSION = "24d7b15b6b32ad6e58079d51cb4c08f8.dir"  # as DVC 3.67.1 wrote it: dvc add data
 
 
 def md5(data: bytes) -> str:
@@ -37,6 +37,7 @@ def dvc_file(path: Path, version: str, name: str, new: bool = True) -> None:
 def street(tmp_path: Path) -> Path:
     """A data set in a repository, tracked as a whole."""
     (tmp_path / ".dvc").mkdir()
+    (tmp_path / ".dvcignore").write_text("# patterns\n\n")
     folder = write_yolo(World(3, 160, 96), tmp_path / "data" / "street", train=2, val=1).parent
     version, text = listed(folder)
     dvc_file(tmp_path / "data" / "street.dvc", version, "street")
@@ -47,11 +48,12 @@ def street(tmp_path: Path) -> Path:
 
 
 def test_a_folder_is_the_version_that_dvc_makes_of_it(tmp_path: Path) -> None:
-    (tmp_path / "data" / "sub").mkdir(parents=True)
-    (tmp_path / "data" / "a.txt").write_text("one\n")
-    (tmp_path / "data" / "sub" / "b.txt").write_text("two\n")
-    entries = [{"md5": FOLDER[name], "relpath": name} for name in sorted(FOLDER)]
-    dvc_file(tmp_path / "data.dvc", md5(json.dumps(entries).encode()) + ".dir", "data")
+    for name, data in FOLDER.items():
+        path = tmp_path / "data" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(data)
+    (tmp_path / "data" / "empty").mkdir()
+    dvc_file(tmp_path / "data.dvc", FOLDERS_VERSION, "data")
     (one,) = tracked(tmp_path / "data", Problems())
     assert (one.path, one.said_in, one.line) == (tmp_path / "data", tmp_path / "data.dvc", 2)
     assert difference(one) is None
@@ -92,6 +94,8 @@ def test_a_working_copy_that_is_another_version_is_told_with_its_files(street: P
         f"{street}: 1 changed: labels/val/000000.txt; 1 missing: images/train/000000.png; "
         "1 not in that version: new.txt"
     )
+    (street / ".dvcignore").write_text("new.txt\n")
+    assert str(difference(tracked(street, problems)[0])).endswith("which is not reckoned with here)")
 
 
 def test_files_and_the_line_ends_of_older_versions(tmp_path: Path) -> None:

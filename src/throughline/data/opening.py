@@ -117,7 +117,10 @@ def open_pictures(
                 for name in entry.called(root) if traits else ():
                     more.update(traits.get(name, {}))
                 marks = entry.marks(look.size, problems)
-                pictures.append(Picture(replace(entry, marks=nothing_said), look, marks, more))  # a file may hang on it
+                group = more.pop("group", entry.group)
+                said = f"{group:g}" if isinstance(group, float) else str(group)
+                light = replace(entry, marks=nothing_said, group=said)  # a file may hang on its marks
+                pictures.append(Picture(light, look, marks, more))
     return pictures
 
 

@@ -85,8 +85,16 @@ def difference(one: Tracked) -> str | None:
         return None
     written = _written_list(one)
     what = "its files are not those of that version" if written is None else _changes(written, here)
-    ignored = any((folder / ".dvcignore").is_file() for folder in _folders(one.path))
+    ignored = any(_ignores(folder / ".dvcignore") for folder in _folders(one.path))
     return what + (" (a .dvcignore leaves files out, which is not reckoned with here)" if ignored else "")
+
+
+def _ignores(file: Path) -> bool:
+    """Whether anything is in it besides the comment that `dvc init` writes."""
+    if not file.is_file():
+        return False
+    with file.open("rb") as lines:
+        return any(line.strip() and not line.startswith(b"#") for line in lines)
 
 
 def _folders(place: Path) -> list[Path]:

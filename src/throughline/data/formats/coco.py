@@ -103,7 +103,8 @@ def _read(file: Path, split: str, problems: Problems) -> Split:
         traits = {key: _trait(value) for key, value in one.items() if key not in _OWN and _is_scalar(value)}
         marks = partial(read_marks, lines, where, one, of_picture[number], outlined, tracked) if told else nothing_said
         said_in = file, None if place.is_file() else lines.of(where)
-        entries.append(Entry(place.relative_to(base).as_posix(), place, said_in, marks, traits))
+        group = str(traits.pop("video_id", ""))
+        entries.append(Entry(place.relative_to(base).as_posix(), place, said_in, marks, traits, group))
     task = None if not told else "segment" if outlined else "detect"
     return Split(entries, labels, task, [(file, None)] * len(labels))
 
