@@ -16,7 +16,6 @@ import platform
 import tempfile
 import time
 from concurrent.futures import ProcessPoolExecutor
-from copy import deepcopy
 from dataclasses import replace
 from multiprocessing import get_context
 from pathlib import Path
@@ -27,14 +26,14 @@ import onnxruntime
 import torch
 from measure_demo_model import UNSEEN_STREETS, measure
 from safetensors.torch import save_file
-from torch.nn import functional
 
 from throughline.contracts.artifacts import Step
 from throughline.contracts.verdicts import Check, Verdict
 from throughline.models import passport as passports
 from throughline.models.artifact import Given, read_artifact
-from throughline.testing.demo_detector import BINS, CLASSES, STRIDES, build
+from throughline.testing.demo_detector import CLASSES, STRIDES, build
 from throughline.testing.world import LABELS, Look, World
+from throughline.training.loop.moving import Average, learning_rate
 
 TRAINING_STREETS = range(100_000, 100_400)
 FRAMES_PER_STREET = 9
@@ -111,82 +110,6 @@ class Pool:
         return picture, clipped.astype(np.float32), classes
 
 
-# ---------------------------------------------------------------- loss
-
-
-def overlap(a: torch.Tensor, b: torch.Tensor, complete: bool = False) -> torch.Tensor:
-    """Intersection over union of boxes x1 y1 x2 y2; the complete form also minds centres and proportions."""
-    low, high = torch.maximum(a[..., :2], b[..., :2]), torch.minimum(a[..., 2:], b[..., 2:])
-    inner = (high - low).clamp(min=0).prod(-1)
-    sa, sb = a[..., 2:] - a[..., :2], b[..., 2:] - b[..., :2]
-    iou = inner / (sa.prod(-1) + sb.prod(-1) - inner + 1e-7)
-    if not complete:
-        return iou
-    hull = torch.maximum(a[..., 2:], b[..., 2:]) - torch.minimum(a[..., :2], b[..., :2])
-    apart = ((a[..., :2] + a[..., 2:] - b[..., :2] - b[..., 2:]) ** 2).sum(-1) / 4
-    lean = (torch.atan(sb[..., 0] / (sb[..., 1] + 1e-7)) - torch.atan(sa[..., 0] / (sa[..., 1] + 1e-7))) ** 2 * (
-        4 / torch.pi**2
-    )
-    with torch.no_grad():
-        weight = lean / (lean - iou + 1 + 1e-7)
-    return iou - apart / ((hull**2).sum(-1) + 1e-7) - weight * lean
-
-
-class Loss:
-    """Task-aligned assignment (TOOD), distributions over distances (GFL), complete IoU."""
-
-    def __init__(self) -> None:
-        points, strides = [], []
-        for stride in STRIDES:
-            rows, columns = WINDOW[0] // stride, WINDOW[1] // stride
-            y, x = torch.meshgrid(torch.arange(rows) + 0.5, torch.arange(columns) + 0.5, indexing="ij")
-            points.append(torch.stack((x, y), -1).view(-1, 2) * stride)
-            strides.append(torch.full((rows * columns, 1), float(stride)))
-        self.points, self.strides = torch.cat(points), torch.cat(strides)
-        self.bins = torch.arange(BINS, dtype=torch.float32)
-
-    def __call__(self, raw: list[torch.Tensor], boxes: torch.Tensor, classes: torch.Tensor) -> torch.Tensor:
-        answer = torch.cat([level.flatten(2) for level in raw], 2).transpose(1, 2)
-        sides, logits = answer.split((4 * BINS, CLASSES), 2)
-        sides = sides.reshape(*sides.shape[:2], 4, BINS)
-        distance = (sides.softmax(3) * self.bins).sum(3) * self.strides
-        found = torch.cat((self.points - distance[..., :2], self.points + distance[..., 2:]), 2)
-        chosen, target, quality = self.assign(logits.detach().sigmoid(), found.detach(), boxes, classes)
-        total = quality.sum().clamp(min=1)
-        score = functional.binary_cross_entropy_with_logits(logits, quality, reduction="sum") / total
-        weight, real = quality.sum(2)[chosen], target[chosen]
-        place = ((1 - overlap(found[chosen], real, complete=True)) * weight).sum() / total
-        points, strides = self.points.expand_as(found[..., :2])[chosen], self.strides.expand(*chosen.shape, 1)[chosen]
-        wanted = torch.cat((points - real[:, :2], real[:, 2:] - points), 1) / strides
-        wanted = wanted.clamp(0, BINS - 1.01)
-        lower = wanted.long()
-        share, spread = wanted - lower, sides[chosen].log_softmax(2)
-        near, far = spread.gather(2, lower[..., None])[..., 0], spread.gather(2, lower[..., None] + 1)[..., 0]
-        shape = (-(near * (1 - share) + far * share).mean(1) * weight).sum() / total
-        return 0.5 * score + 7.5 * place + 1.5 * shape
-
-    @torch.no_grad()
-    def assign(
-        self, scores: torch.Tensor, found: torch.Tensor, boxes: torch.Tensor, classes: torch.Tensor
-    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        """Each object takes the ten points inside it that classify and place it best."""
-        real = classes >= 0
-        middle, half = (boxes[..., :2] + boxes[..., 2:]) / 2, ((boxes[..., 2:] - boxes[..., :2]) / 2).clamp(min=5)
-        inside = ((self.points - middle[:, :, None]).abs() < half[:, :, None]).all(-1) & real[..., None]
-        iou = overlap(found[:, None], boxes[:, :, None]) * inside
-        own = scores.transpose(1, 2).gather(1, classes.clamp(min=0)[..., None].expand(-1, -1, scores.shape[1]))
-        fit = own.sqrt() * iou**6 * inside
-        best = torch.zeros_like(inside).scatter_(2, fit.topk(10, dim=2).indices, True) & inside
-        mine = torch.zeros_like(best).scatter_(1, (iou * best).argmax(1, keepdim=True), True) & best
-        fit = fit * mine
-        scale = (iou * mine).amax(2, keepdim=True) / (fit.amax(2, keepdim=True) + 1e-9)
-        owner, chosen = mine.long().argmax(1), mine.any(1)
-        quality = (fit * scale).amax(1)
-        kind = classes.clamp(min=0).gather(1, owner)
-        quality = functional.one_hot(kind, CLASSES) * (quality * chosen)[..., None]
-        return chosen, boxes.gather(1, owner[..., None].expand(-1, -1, 4)), quality
-
-
 # ---------------------------------------------------------------- training
 
 
@@ -196,29 +119,25 @@ def train(seed: int, steps: int) -> torch.nn.Module:
     started, pool = time.monotonic(), Pool(seed)
     print(f"{len(pool.shots)} frames rendered in {time.monotonic() - started:.0f} s", flush=True)
     network = build().to(memory_format=torch.channels_last).train()
-    average, loss = deepcopy(network).eval(), Loss()
+    average = Average(network, 0.998)
     weights = [p for p in network.parameters() if p.ndim > 1]
     others = [p for p in network.parameters() if p.ndim <= 1]
     optimizer = torch.optim.AdamW([{"params": weights, "weight_decay": 0.03}, {"params": others, "weight_decay": 0.0}])
     started, recent = time.monotonic(), 0.0
     for step in range(steps):
-        warm = min(1.0, (step + 1) / 150)
         for group in optimizer.param_groups:
-            group["lr"] = 2e-3 * warm * (0.01 + 0.99 * (1 + np.cos(np.pi * step / steps)) / 2)
+            group["lr"] = learning_rate(step, steps, 2e-3, 0.01, 150 / steps)
         images, boxes, classes = pool.batch()
-        value = loss(network(images), boxes, classes)
+        value = network.loss(network(images), boxes, classes)
         optimizer.zero_grad(set_to_none=True)
         value.backward()
         torch.nn.utils.clip_grad_norm_(network.parameters(), 10.0)
         optimizer.step()
-        keep = min(0.998, (1 + step) / (10 + step))
-        with torch.no_grad():
-            for mean, new in zip(average.state_dict().values(), network.state_dict().values(), strict=True):
-                mean.lerp_(new, 1 - keep) if mean.is_floating_point() else mean.copy_(new)
+        average.take(step)
         recent = value.item() if not step else 0.98 * recent + 0.02 * value.item()
         if (step + 1) % 50 == 0:
             print(f"step {step + 1}/{steps}  loss {recent:.3f}  {time.monotonic() - started:.0f} s", flush=True)
-    return average.to(memory_format=torch.contiguous_format).eval()
+    return average.network.to(memory_format=torch.contiguous_format).eval()
 
 
 def export(network: torch.nn.Module, path: Path) -> None:
