@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import shutil
+import sqlite3
 import sys
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -50,6 +52,31 @@ def blob_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     from blobs import write_model
 
     return write_model(tmp_path_factory.mktemp("model") / "blobs.onnx")
+
+
+@pytest.fixture(scope="session")
+def empty_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """MLflow's database with nothing in it, which takes seconds to make."""
+    from throughline.models.mlflow_server import Server, connect
+
+    path = tmp_path_factory.mktemp("database") / "mlflow.db"
+    connect(Server(f"sqlite:///{path}", f"sqlite:///{path}"))
+    return path
+
+
+@pytest.fixture
+def project(empty_database: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty project folder with a registry, and this process in it."""
+    folder = tmp_path / "project"
+    folder.mkdir()
+    with closing(sqlite3.connect(empty_database)) as handle:
+        handle.execute("VACUUM INTO ?", (str(folder / "mlflow.db"),))
+    with closing(sqlite3.connect(folder / "mlflow.db")) as handle, handle:
+        handle.execute("UPDATE experiments SET artifact_location = ?", ((folder / "mlruns" / "0").as_uri(),))
+    for name in ("MLFLOW_TRACKING_URI", "MLFLOW_REGISTRY_URI"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.chdir(folder)
+    return folder
 
 
 @pytest.fixture(autouse=True)

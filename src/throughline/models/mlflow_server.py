@@ -23,6 +23,7 @@ from typing import Any, Final, TypeVar
 from urllib.parse import urlsplit
 
 from throughline.contracts.errors import InputError, MissingExtra, ThroughlineError, Unavailable, first_line
+from throughline.files import whole_file
 from throughline.terminal import note
 
 _T = TypeVar("_T")
@@ -62,16 +63,9 @@ def connect(server: Server) -> Any:
         for module, package in _NEEDED.items():
             if importlib.util.find_spec(module) is None:
                 raise MissingExtra(package, "the registry of models", "train")
-        with alone(server), quietly():
-            os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")  # before it is loaded, or it calls home
-            from mlflow import MlflowClient
-
-            if server.database is not None and not server.database.exists():
-                note(f"{server.database} is made now, which takes some seconds once")
-                _make(server.registry, server.database.parent / "mlruns")
-            client = MlflowClient(server.tracking, server.registry)
-            ask(server, lambda: client.search_registered_models(max_results=1))
-            _readers_pass_writers(server)
+        os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")  # before it is loaded, or it calls home
+        with alone(server):
+            client = ask(server, lambda: _client(server))
         _connected[key] = client
     return _connected[key]
 
@@ -107,14 +101,15 @@ def ask(server: Server, question: Callable[[], _T]) -> _T:
         InputError: what was asked for is not there, or not allowed.
         Unavailable: there is no answer from there.
     """
-    from mlflow.exceptions import MlflowException
-
+    with quietly():
+        from mlflow.exceptions import MlflowException
+        from sqlalchemy.exc import SQLAlchemyError
     until, pause = time.monotonic() + _PATIENCE, 0.01
     while True:
         try:
             with quietly():
                 return question()
-        except MlflowException as error:
+        except (MlflowException, SQLAlchemyError) as error:
             if not any(text in str(error) for text in _LOCKED):
                 raise _said(server, error) from None
             if time.monotonic() > until:
@@ -150,11 +145,24 @@ def _said(server: Server, error: Any) -> ThroughlineError:
     return Unavailable(f"{server} does not answer as it should: {line}", "check MLFLOW_TRACKING_URI, and the server")
 
 
-def _make(uri: str, artifacts: Path) -> None:
-    """A database whose files lie beside it; MLflow would put them where this process happens to be."""
+def _client(server: Server) -> Any:
+    from mlflow import MlflowClient
+
+    if server.database is not None and not server.database.exists():
+        note(f"{server.database} is made now, which takes some seconds once")
+        _make(server.database)
+    client = MlflowClient(server.tracking, server.registry)
+    client.search_registered_models(max_results=1)
+    _readers_pass_writers(server)
+    return client
+
+
+def _make(database: Path) -> None:
+    """A database that is there whole or not at all, whose files lie beside it and not wherever this process is."""
     from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
 
-    SqlAlchemyStore(uri, artifacts.as_uri())
+    with whole_file(database) as draft:
+        SqlAlchemyStore(f"sqlite:///{draft}", (database.parent / "mlruns").as_uri()).engine.dispose()
 
 
 def _readers_pass_writers(server: Server) -> None:
