@@ -8,8 +8,14 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any, Final, Protocol, runtime_checkable
 
+from throughline.contracts.errors import InputError
+
 RUN_KEY: Final = "throughline.run"
 """The tag that tells runs apart whatever log keeps them: one that was told of a run twice knows it by this."""
+
+
+class NotTaken(InputError):
+    """A log will never take what it was told, however often: a run it does not know, a file that is gone."""
 
 
 class RunState(StrEnum):
@@ -50,6 +56,8 @@ class RunRecord:
 @runtime_checkable
 class RunLog(Protocol):
     """Keeps runs. Every method may fail: who calls sees to it that no training stops for that.
+
+    What a log will never take raises ``NotTaken``, and is passed over; whatever else it raises, it is told again later.
 
     What is told may have happened before: ``at`` says when, in seconds since 1970, and now where it is None.
     """

@@ -21,8 +21,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, ClassVar, cast
 
-from throughline.contracts.errors import InputError
-from throughline.contracts.records import RUN_KEY, RunLog, RunRecord, RunState
+from throughline.contracts.records import RUN_KEY, NotTaken, RunLog, RunRecord, RunState
 from throughline.training.circumstances import PROCESS, goes_on, this_process
 from throughline.training.recording import Recorder, TakesMany, called, deliver
 from throughline.training.runlogs import RUNLOGS
@@ -230,6 +229,6 @@ class RunLogConformance(ABC):
         problem = ""
         try:
             call()
-        except InputError as error:
+        except NotTaken as error:
             problem = error.problem
         assert named in problem

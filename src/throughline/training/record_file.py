@@ -53,11 +53,13 @@ class RecordFile:
             raise InputError(f"{self.path}: cannot write: {error.strerror}", "choose a folder with room") from None
         try:
             fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
+        except BlockingIOError:
             os.close(self._file)
             raise InputError(
                 f"{self.path}: another process is recording there", "wait for its end, or choose another folder"
             ) from None
+        except OSError:
+            pass  # a file system without locks
         self._lock = threading.Lock()
         self._held: deque[bytes] = deque()
         self._held_told = 0

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any, Final, Protocol, cast, final, runtime_checkable
 
 from throughline.contracts.errors import InputError, MissingExtra, ThroughlineError, Unavailable, first_line
-from throughline.contracts.records import RUN_KEY, RunLog, RunState
+from throughline.contracts.records import RUN_KEY, NotTaken, RunLog, RunState
 from throughline.terminal import note
 from throughline.training.circumstances import PROCESS, circumstances, this_process
 from throughline.training.record_file import RECORD, Line, RecordFile, record_of, rows_of
@@ -111,7 +111,7 @@ class Recorder:
 
     def metrics(self, values: Mapping[str, float], step: int) -> None:
         """Values of one step."""
-        self._append({"metrics": {name: float(value) for name, value in values.items()}, "step": int(step)})
+        self._append({"metrics": self._numbers(values), "step": int(step)})
         if self._calls_since is not None and time.monotonic() - self._calls_since > _UNUSUAL:
             self._once(
                 "slow", f"{self._called} has not answered for {_UNUSUAL:.0f} s; training goes on, {self._kept()}"
@@ -128,8 +128,10 @@ class Recorder:
         self._append({"state": state})
         self._ending = True
         self._woken.set()
-        told = self._done.wait(self._patience)
-        waiting = 0 if told else self._file.waiting()
+        if self._done.wait(self._patience):
+            self._thread.join(self._patience)
+            return
+        waiting = self._file.waiting()
         self._stopped = True
         self._woken.set()
         if waiting:
@@ -137,6 +139,15 @@ class Recorder:
                 f"{self._called} has not been told {waiting} lines of this run, {self._kept()}. "
                 f"Tell it later: throughline runs --deliver {self._folder}"
             )
+
+    def _numbers(self, values: Mapping[str, Any]) -> dict[str, float]:
+        found: dict[str, float] = {}
+        for name, value in values.items():
+            try:
+                found[name] = float(value)
+            except (TypeError, ValueError):
+                self._once(f"metric {name}", f"the metric '{name}' is {value!r}, which is no number: it is passed over")
+        return found
 
     def _append(self, row: Mapping[str, Any]) -> None:
         error = self._file.append({"at": round(time.time(), 3), **row})
@@ -182,7 +193,7 @@ class Recorder:
             self._failing, self._pause = "", 0.0
         finally:
             self._calls_since = None
-            if self._file.run:
+            if self._file.run or self._failing:
                 self._known.set()
 
     def _refused(self, error: Exception) -> None:
@@ -200,14 +211,16 @@ def tell(log: RunLog, file: RecordFile, folder: Path, refused: Callable[[Excepti
             run = file.run
             try:
                 run = _told(log, run, group, folder)
-            except (InputError, ValueError, TypeError) as error:
+            except NotTaken as error:
+                if "start" in group[0].row:
+                    raise
                 if len(group) == 1:
                     refused(error)
                 else:
                     for line in group:
                         try:
                             _told(log, run, [line], folder)
-                        except (InputError, ValueError, TypeError) as one:
+                        except NotTaken as one:
                             refused(one)
             file.told(group, run)
 

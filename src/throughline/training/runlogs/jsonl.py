@@ -15,8 +15,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final, final
 
-from throughline.contracts.errors import InputError
-from throughline.contracts.records import RUN_KEY, RunRecord, RunState
+from throughline.contracts.records import RUN_KEY, NotTaken, RunRecord, RunState
 from throughline.files import writing
 from throughline.plugins import Plugin
 from throughline.training.circumstances import PROCESS, this_process
@@ -71,7 +70,7 @@ class JsonLines:
             with path.open("rb") as file:
                 digest = hashlib.file_digest(file, "sha256").hexdigest()
         except OSError as error:
-            raise InputError(f"{path}: cannot read: {error.strerror}", "give a file that is there") from None
+            raise NotTaken(f"{path}: cannot read: {error.strerror}", "give a file that is there") from None
         self._append(run, [{"at": time.time(), "artifact": str(path.absolute()), "sha256": digest}])
 
     def finish(self, run: str, state: RunState, *, at: float | None = None) -> None:
@@ -91,7 +90,7 @@ class JsonLines:
         try:
             handle = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC | (os.O_CREAT if new else 0), 0o666)
         except FileNotFoundError:
-            raise InputError(f"{self}: there is no run '{run}'", "throughline runs --log jsonl lists them") from None
+            raise NotTaken(f"{self}: there is no run '{run}'", "throughline runs --log jsonl lists them") from None
         try:
             size = os.fstat(handle).st_size
             if os.write(handle, text) < len(text):
@@ -102,7 +101,7 @@ class JsonLines:
 
     def _path(self, run: str) -> Path:
         if not re.fullmatch(r"[\w.-]{1,128}", run) or run.startswith("."):
-            raise InputError(f"{run!r} is no id of a run", "throughline runs --log jsonl lists them")
+            raise NotTaken(f"{run!r} is no id of a run", "throughline runs --log jsonl lists them")
         return self._folder / f"{run}.jsonl"
 
 

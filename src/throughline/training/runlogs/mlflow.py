@@ -15,8 +15,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final, TypeVar, final
 
-from throughline.contracts.errors import InputError, Unavailable, first_line
-from throughline.contracts.records import RUN_KEY, RunRecord, RunState
+from throughline.contracts.errors import Unavailable, first_line
+from throughline.contracts.records import RUN_KEY, NotTaken, RunRecord, RunState
 from throughline.models.mlflow_server import Server, alone, connect, server
 from throughline.plugins import Plugin
 from throughline.training.circumstances import PROCESS, this_process
@@ -104,7 +104,7 @@ class Mlflow:
     def artifact(self, run: str, path: Path) -> None:
         """A copy of a file that came of it."""
         if not path.is_file():
-            raise InputError(f"{path}: there is no such file", "give a file that is there")
+            raise NotTaken(f"{path}: there is no such file", "give a file that is there")
         client = self._connected()
         self._told(lambda: client.log_artifact(run, str(path)))
 
@@ -153,7 +153,7 @@ class Mlflow:
             if found is None:
                 try:
                     self._told(lambda: client.create_experiment(self._project, where))
-                except InputError as error:
+                except NotTaken as error:
                     if "already exists" not in error.problem:
                         raise
                 found = self._told(lambda: client.get_experiment_by_name(self._project))
@@ -177,7 +177,7 @@ class Mlflow:
         client = self._connected()
         try:
             return str(self._told(lambda: client.get_run(parent)).info.run_id)
-        except InputError:
+        except NotTaken:
             raise Unavailable(
                 f"{self}: the run '{parent}', to which this one belongs, is not there yet", "deliver that one first"
             ) from None
@@ -198,7 +198,7 @@ class Mlflow:
                             "another program keeps it for itself", "fuser mlflow.db tells which"
                         ) from None
                 elif code in _REFUSED:
-                    raise InputError(f"{self}: {line}", "throughline runs lists what is there") from None
+                    raise NotTaken(f"{self}: {line}", "throughline runs lists what is there") from None
                 else:
                     raise Unavailable(line, "check MLFLOW_TRACKING_URI, and the server") from None
         raise AssertionError

@@ -13,8 +13,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final, final
 
-from throughline.contracts.errors import InputError
-from throughline.contracts.records import RunRecord, RunState
+from throughline.contracts.records import NotTaken, RunRecord, RunState
 from throughline.files import writing
 from throughline.plugins import Plugin
 from throughline.training.runlogs.jsonl import JsonLines
@@ -85,7 +84,7 @@ class Wandb:
     def _begun(self, run: str, name: str | None = None, parent: str | None = None) -> Any:
         """The run as wandb has it open; one that was ended, or begun by another process, is taken up."""
         if run not in self._list:
-            raise InputError(f"{self}: there is no run '{run}'", "throughline runs --log wandb lists them")
+            raise NotTaken(f"{self}: there is no run '{run}'", "throughline runs --log wandb lists them")
         if run not in _open:
             os.environ.setdefault("WANDB_ERROR_REPORTING", "false")
             with writing(self._project):
