@@ -139,7 +139,8 @@ class TrainerConformance(ABC):
     def test_what_comes_of_it_is_a_model_with_a_passport_that_says_how(self) -> None:
         run = self.carried()
         about = read_artifact(run.trained.path).passport
-        assert passports.holds(run.trained.path) is None
+        passports.verify(run.trained.path, about)
+        assert about.seal
         step = about.steps[0]
         assert step.name == "train"
         assert step.options["recipe"] == run.recipe.values()

@@ -138,6 +138,8 @@ def _recipe(told: Mapping[str, tuple[Any, str]], where: str) -> Recipe:
 
 
 def _value(spec: dataclasses.Field[Any], value: Any, who: str) -> Any:
+    if isinstance(value, Path):
+        value = str(value)
     if isinstance(value, str):
         value = from_text(spec, value, who)
     elif isinstance(value, list | tuple):

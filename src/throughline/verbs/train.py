@@ -13,6 +13,7 @@ from typing import Any
 from throughline import __version__, hardware
 from throughline.contracts.errors import InputError, MissingExtra
 from throughline.contracts.records import RunState
+from throughline.data.lock import check_lock
 from throughline.terminal import fields, note, table
 from throughline.training.folder import RECIPE, RunFolder, run_folder, steps_of
 from throughline.training.issuing import issue_passport
@@ -127,6 +128,7 @@ def train(
         raise MissingExtra(lacking, f"the trainer '{told.trainer}'", plugin.extra or "train")
     folder = out or Path("runs") / f"train-{told.name}"
     place = device_of(device)
+    hold_to_lock(told.data)
     with run_folder(folder, told, resume=resume) as opened:
         if opened.finished:
             note(f"{folder}: this run is finished; there is nothing to go on with")
@@ -142,6 +144,19 @@ def device_of(asked: str) -> str:
     if asked != "auto":
         return asked
     return "gpu" if hardware.detect().gpus else "cpu"
+
+
+def hold_to_lock(data: str) -> None:
+    """Refuse data that are not as their ``data.lock`` says; those without one are taken as they are."""
+    if not Path(data).exists():
+        return  # a pattern, or what the trainer brings along
+    differing = check_lock(data)
+    if differing:
+        count = "one difference" if len(differing) == 1 else f"{len(differing):,} differences"
+        raise InputError(
+            f"{data}: not as it was locked, {count}: {differing[0]}",
+            f"put it back, or lock it as it is: throughline inspect {data} --lock",
+        )
 
 
 def carried_out(

@@ -47,6 +47,9 @@ class ArrayLesson:
             one.astype(np.int64 if self.task == "classify" else np.float32) for one in (self._y, self._y_val)
         )
         self.size = len(self._x)
+        named = {"name": path.name, "sha256": self.sha256}
+        self.used: Mapping[str, Mapping[str, Any]]
+        self.used = {"training": named | {"rows": self.size}, "validation": named | {"rows": len(self._x_val)}}
         self.metric, self.higher_is_better = ("accuracy", True) if self.task == "classify" else ("rmse", False)
 
     def batch(self, rows: Sequence[int], epoch: int) -> tuple[torch.Tensor, ...]:

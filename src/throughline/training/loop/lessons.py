@@ -19,16 +19,20 @@ class Lesson(Protocol):
     """What is learned, and how it is told whether it was.
 
     Attributes:
+        task: detect, classify or regress.
         size: how many samples there are to learn from.
         metric: the measure that decides.
         higher_is_better: whether more of it is better.
         sha256: the hash of what is learned from.
+        used: all that is used of the data, by its part in it: what it is called, its hash, how many samples.
     """
 
+    task: str
     size: int
     metric: str
     higher_is_better: bool
     sha256: str
+    used: Mapping[str, Mapping[str, Any]]
 
     def batch(self, rows: Sequence[int], epoch: int) -> tuple[torch.Tensor, ...]:
         """What the network is shown, and then what is true of it. The same rows and epoch give the same."""

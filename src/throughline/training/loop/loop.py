@@ -85,10 +85,12 @@ class Loop:
             self.run.say("there is no checkpoint yet: it begins anew")
             return
         tensors, state = checkpoint.read(path)
-        if state["data_sha256"] != self.lesson.sha256:
+        before, now = state["data"], _plain(self.lesson.used)
+        if others := [part for part in before | now if before.get(part) != now.get(part)]:
+            was, become = (one.get(others[0], {}).get("sha256", "nothing")[:12] for one in (before, now))
             raise InputError(
-                f"{self.run.folder}: this run cannot go on: its data are others than those it was begun with (sha256 "
-                f"{state['data_sha256'][:12]}, and now {self.lesson.sha256[:12]})",
+                f"{self.run.folder}: this run cannot go on: its data are others than those it was begun with "
+                f"({others[0]}: sha256 {was}, and now {become})",
                 "put the data back, or begin another run under another --name",
             )
         if state["torch"] != torch.__version__:
@@ -260,11 +262,15 @@ class Loop:
             "epoch": self.epoch, "place": self.place, "stale": self.stale, "best": self.best,
             "best_epoch": self.best_epoch, "loss": float(self.loss), "counted": self.counted,
             "optimizer": told, "scaler": self.scaler.state_dict(), "dice": thrown, "seed": self.seed,
-            "data_sha256": self.lesson.sha256, "torch": torch.__version__, "threads": torch.get_num_threads(),
+            "data": _plain(self.lesson.used), "torch": torch.__version__, "threads": torch.get_num_threads(),
         }  # fmt: skip
         tensors = {f"{part}/{key}": tensor for part, held in parts.items() for key, tensor in held.items()}
         checkpoint.write(self.run.folder / name, tensors, state)
         self._written = time.monotonic()
+
+
+def _plain(used: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
+    return {part: dict(told) for part, told in used.items()}
 
 
 def _part(tensors: Mapping[str, torch.Tensor], name: str) -> dict[str, torch.Tensor]:

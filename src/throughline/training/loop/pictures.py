@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final, final
 
 import numpy as np
@@ -63,6 +63,10 @@ class PictureLesson:
         self.metric, self.higher_is_better = ("mAP50-95", True) if self.task == "detect" else ("accuracy", True)
         self.labels, self.size, self.decoder, self.stride = train.labels, len(train), decoder, stride
         self._options, self._seed, self._val = options, seed, val
+        parts = {"training": train, "validation": val}
+        self.used: Mapping[str, Mapping[str, Any]] = {
+            part: {"name": one.name, "sha256": one.sha256, "pictures": len(one)} for part, one in parts.items()
+        }
         facts = DECODERS.get(decoder).facts
         self._decode, self._preprocess = DECODERS.make(decoder), facts.get("preprocess", PLAIN)
         self.canvas = _canvas(train, options.imgsz, stride, self._preprocess.stretch)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 import signal
 import threading
@@ -58,7 +59,7 @@ def seeded(seed: int, device: torch.device) -> Iterator[None]:
     if device.type == "cpu":
         torch.use_deterministic_algorithms(True, warn_only=True)
         torch.utils.deterministic.fill_uninitialized_memory = False  # it would only cost time
-        torch.set_num_threads(hardware.cores())
+        torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS") or hardware.cores()))
     try:
         yield
     finally:

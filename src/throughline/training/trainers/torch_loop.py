@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import final
 
+from throughline.contracts.artifacts import Step
 from throughline.plugins import Plugin
 from throughline.settings import setting
 from throughline.training.recipe import Recipe
@@ -78,7 +79,8 @@ def train(recipe: Recipe, run: Run) -> Trained:
         )
     return Trained(
         path, ended.metrics, lesson.metric, lesson.higher_is_better, lesson.sha256, taken.about,
-        baseline=lesson.baseline(), parent=begun.parent, evidence=(verified.verdict,),
+        baseline=lesson.baseline(), parent=begun.parent, steps=(Step("data", lesson.used),),
+        evidence=(verified.verdict,),
     )  # fmt: skip
 
 
