@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -134,6 +135,14 @@ def test_classes_and_slices_are_compared_and_corrected_together(shaky: Compariso
         assert part.difference.p <= part.corrected <= 4 * part.difference.p
         assert part.candidate - part.reference == pytest.approx(part.difference.value)
         assert part.clear
+
+
+def test_classes_that_hardly_any_picture_shows_are_named() -> None:
+    truth = boxes(0)
+    truth[3] = replace(truth[3], class_id=truth[3].class_id + 2)
+    sides = [tally("detect", boxes(shift), truth) for shift in (3.0, 4.0)]
+    found = compare_models(sides[0], sides[1], QUICK)
+    assert found.notes[0].startswith("2 of 4 classes are on fewer than 5 pictures each (2, 3); mAP50-95 counts them")
 
 
 def test_frames_of_few_videos_do_not_pass_for_many_pictures() -> None:

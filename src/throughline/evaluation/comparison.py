@@ -14,7 +14,7 @@ from typing import Final
 
 from throughline.contracts.errors import InputError
 from throughline.contracts.verdicts import Check, Verdict
-from throughline.evaluation.comparison_parts import Part, Split, compare_parts, difference_between, discordance
+from throughline.evaluation.comparison_parts import CLASS, Part, Split, compare_parts, difference_between, discordance
 from throughline.evaluation.non_inferiority import allowed_by
 from throughline.evaluation.scored import ScoreTally
 from throughline.evaluation.tally import AccuracyTally, Tally
@@ -153,6 +153,9 @@ def compare_models(
     notes: list[str] = []
     if found.value == 0 and not found.error > 0 and not isinstance(reference, AccuracyTally):
         found = _all_alike(found, question, notes, unit)
+    parts = compare_parts(reference, candidate, splits, several, **draw)
+    if not isinstance(reference, AccuracyTally | ScoreTally):
+        notes += _rare(reference.metric, parts, unit)
     decision = decide(found, margin, question.less_is_better)
     return Comparison(
         metric=reference.metric,
@@ -169,7 +172,7 @@ def compare_models(
         effects=_effects(reference, candidate, found),
         power=power_of_t(margin, found.deviation, found.units) if found.error > 0 else math.nan,
         detectable=detectable(found.error, found.units - 1) if found.error > 0 else math.nan,
-        parts=compare_parts(reference, candidate, splits, several, **draw),
+        parts=parts,
         drawn=drawn,
         notes=tuple(notes),
     )
@@ -254,6 +257,19 @@ def _effects(reference: Tally, candidate: Tally, found: Difference) -> tuple[Eff
     if found.error > 0:
         effects.append(standardised(found.value, found.error, found.units))
     return tuple(effects)
+
+
+def _rare(metric: str, parts: Sequence[Part], unit: str) -> list[str]:
+    """Classes that hardly any unit shows weigh as much as others, and nobody knows what they are worth elsewhere."""
+    classes = [part for part in parts if part.trait == CLASS]
+    rare = [part.name for part in classes if part.difference.units < FEWEST]
+    if not rare:
+        return []
+    return [
+        f"{len(rare)} of {len(classes)} classes are on fewer than {FEWEST} {unit}s each ({', '.join(rare[:4])}"
+        f"{', ...' if len(rare) > 4 else ''}); {metric} counts them as much as the others, so on other {unit}s the "
+        "difference may lie outside its interval"
+    ]
 
 
 def _all_alike(found: Difference, question: Question, notes: list[str], unit: str) -> Difference:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import glob
-import hashlib
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -328,13 +328,9 @@ def _called(files: Sequence[Sequence[str]], given: tuple[str, str]) -> tuple[str
 
 
 def _short(name: str) -> str:
-    """A name for a folder: a file's stem, or a short hash of a pattern or a reference."""
-    stem = Path(name).stem
-    return stem if stem.replace("-", "").replace("_", "").replace(".", "").isalnum() else _hash(name)
-
-
-def _hash(name: str) -> str:
-    return hashlib.sha256(name.encode()).hexdigest()[:8]
+    """A name as part of a folder's: a file's stem, or a reference or pattern without its signs."""
+    plain = name.removeprefix("models:/") if name.startswith("models:/") else Path(name).stem
+    return re.sub(r"[^\w.-]+", "-", plain).strip("-.")[:60] or "model"
 
 
 def _edges(low: float | None, high: float | None) -> tuple[str, str]:
