@@ -31,6 +31,7 @@ bench: .venv/.dev
 	$(BIN)/python benchmarks/faults.py
 	$(BIN)/python benchmarks/faults.py --speed
 	$(BIN)/python benchmarks/bootstrap.py
+	$(BIN)/python benchmarks/compare.py --cases 5000 --detectors 1000
 	$(BIN)/python benchmarks/optimize.py
 
 docs: .venv/.dev

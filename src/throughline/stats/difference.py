@@ -3,8 +3,8 @@
 The same draws of the samples are counted for both (the paired bootstrap), so what makes samples hard or easy
 falls out. The interval is Student's, with the standard error that the draws show and as many degrees of freedom
 as there are samples, or groups of them: on few of them the middle 95 % of the draws are too narrow, correcting these
-for bias and skew makes it worse, and leaving samples out in turn is far off where a metric moves in steps, as
-average precision does. benchmarks/compare.py counts all four.
+for bias and skew makes it worse, and leaving samples out in turn comes out too wide where a metric moves in steps,
+as average precision does. benchmarks/compare.py counts all four.
 """
 
 from __future__ import annotations
