@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import threading
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ import pytest
 if importlib.util.find_spec("wandb") is None:
     pytest.skip("wandb is not installed", allow_module_level=True)
 
+from throughline.contracts.records import RunState
 from throughline.testing.runlogs import RunLogConformance
 
 
@@ -38,10 +40,13 @@ class TestWandb(RunLogConformance):
     def test_what_wandb_would_send_holds_it(self) -> None:
         run = self._log.start("to send", {"learning": 0.125}, {"commit": "c0ffee"})
         self._log.metrics(run, {"mAP@50": 0.5}, 3)
-        from throughline.contracts.records import RunState
-
         self._log.finish(run, RunState.FINISHED)
         [written] = (self.folder() / "wandb").glob(f"offline-run-*-{run}/run-{run}.wandb")
-        content = written.read_bytes()
-        for word in (b"to send", b"learning", b"0.125", b"c0ffee", b"mAP@50"):
-            assert word in content
+        words = (b"to send", b"learning", b"0.125", b"c0ffee", b"mAP@50")
+        soon = threading.Event()
+        for _ in range(1000):  # wandb's own process writes it, and answers before it has
+            content = written.read_bytes()
+            if all(word in content for word in words):
+                return
+            soon.wait(0.01)
+        raise AssertionError([word for word in words if word not in content])
