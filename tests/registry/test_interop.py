@@ -121,7 +121,7 @@ def test_what_plain_mlflow_keeps_as_a_pickle_is_never_opened(project: Path) -> N
     assert "ONNX" in refused.value.fix
 
     class Anything(mlflow.pyfunc.PythonModel):  # type: ignore[misc, name-defined]
-        def predict(self, context, model_input):  # type: ignore[no-untyped-def]
+        def predict(self, context: Any, model_input: list[str], params: Any = None) -> list[str]:
             return model_input
 
     with mlflow.start_run():

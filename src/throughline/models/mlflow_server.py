@@ -64,8 +64,7 @@ def connect(server: Server) -> Any:
             if importlib.util.find_spec(module) is None:
                 raise MissingExtra(package, "the registry of models", "train")
         os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")  # before it is loaded, or it calls home
-        with alone(server):
-            client = ask(server, lambda: _client(server))
+        client = ask(server, lambda: _client(server))
         _connected[key] = client
     return _connected[key]
 
@@ -149,8 +148,10 @@ def _client(server: Server) -> Any:
     from mlflow import MlflowClient
 
     if server.database is not None and not server.database.exists():
-        note(f"{server.database} is made now, which takes some seconds once")
-        _make(server.database)
+        with alone(server):
+            if not server.database.exists():
+                note(f"{server.database} is made now, which takes some seconds once")
+                _make(server.database)
     client = MlflowClient(server.tracking, server.registry)
     client.search_registered_models(max_results=1)
     _readers_pass_writers(server)
