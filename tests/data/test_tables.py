@@ -133,6 +133,13 @@ def test_what_is_wrong_is_said_with_its_line(tmp_path: Path, fault: str) -> None
     assert caught.value.fix
 
 
+def test_a_long_text_is_no_fault(tmp_path: Path) -> None:
+    path = tmp_path / "t.csv"
+    path.write_text("a,b\n1," + "x" * 500_000 + "\n2,y\n3\n")
+    with pytest.raises(InputError, match=r"t\.csv:4: one cell under 2 columns"):
+        open_table(path)
+
+
 pieces = st.sampled_from(
     [
         b"a,b",
@@ -182,6 +189,13 @@ def test_a_target_that_is_not_there_or_has_gaps(tmp_path: Path) -> None:
 def test_lists_in_parquet_are_refused(tmp_path: Path) -> None:
     pq.write_table(pa.table({"a": [[1, 2], [3]]}), tmp_path / "t.parquet")
     with pytest.raises(InputError, match="the column 'a' holds list"):
+        open_table(tmp_path / "t.parquet")
+
+
+def test_text_in_parquet_that_is_none_is_refused(tmp_path: Path) -> None:
+    text = pa.array([b"\xff\xfe"]).cast(pa.string(), safe=False)
+    pq.write_table(pa.table({"a": text}), tmp_path / "t.parquet")
+    with pytest.raises(InputError, match="it cannot be read as Parquet"):
         open_table(tmp_path / "t.parquet")
 
 

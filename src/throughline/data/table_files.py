@@ -158,6 +158,7 @@ def _head(path: Path) -> tuple[list[str], str]:
 
 def _records(path: Path, delimiter: str) -> Iterator[tuple[int, list[str]]]:
     """Each record with the line on which it begins; empty lines are none."""
+    csv.field_size_limit(MOST_ROW)  # as much as is read above; less would be a fault where there is none
     with path.open(encoding="utf-8-sig", newline="") as file:
         reader = csv.reader(file, delimiter=delimiter)
         begins = 1
@@ -228,18 +229,18 @@ def _parquet(path: Path, as_text: Collection[str]) -> Read:
         texts = [field.name for field in schema if pa.types.is_string(field.type)]
         # texts stay coded, so that one long text in a million rows is one long text
         table = pq.ParquetFile(path, read_dictionary=texts).read()
-    except (pa.ArrowException, OSError) as error:
+        columns: dict[str, Array] = {}
+        faults: dict[str, Fault] = {}
+        for name in names:
+            read = from_arrow(_whole(table.column(name)))
+            if read is None:
+                raise _nested(str(path), name, str(table.column(name).type))
+            columns[name], fault = read
+            if fault is not None:
+                faults[name] = fault
+    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
         reason = (str(error).splitlines() or ["it is damaged"])[0][:200]
         raise InputError(f"{path}: it cannot be read as Parquet: {reason}", "write it again") from None
-    columns: dict[str, Array] = {}
-    faults: dict[str, Fault] = {}
-    for name in names:
-        read = from_arrow(_whole(table.column(name)))
-        if read is None:
-            raise _nested(str(path), name, str(table.column(name).type))
-        columns[name], fault = read
-        if fault is not None:
-            faults[name] = fault
     return Read("parquet", columns, faults, None)
 
 
