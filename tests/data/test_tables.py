@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from throughline.contracts.errors import InputError
+from throughline.contracts.errors import InputError, MissingExtra
 from throughline.data import table_files
 from throughline.data.tables import open_table
 
@@ -104,6 +105,8 @@ FAULTS = {
     "a slip": (NUMBERS.encode() + b"l\n" + b"2\n", "t.csv:22: column 'n': one of its 22 values is no number"),
     "endless": (b"n\n1\n2\n-inf\n", "t.csv:4: column 'n': one of its 3 values is no number; the first is '-inf'"),
     "too large a number": (b"n\n1.5\n1e999\n", "t.csv:3: column 'n': inf is no number"),
+    "decimal commas": (b"a;b\n1;1,5\n2;-0,25\n", "t.csv:2: column 'b': '1,5' has a comma in it"),
+    "thousands": (b'a,b\n1,5\n2,"1,200.5"\n', "t.csv:3: column 'b': '1,200.5' has a comma in it"),
     "Latin": ("a,b\n1,2\n3,\xe9\n".encode("latin1"), "t.csv:3: it is no text in UTF-8"),
     "Latin names": ("\xe9,b\n1,2\n".encode("latin1"), "t.csv:1: it is no text in UTF-8"),
     "UTF-16": ("a,b\n1,2\n".encode("utf-16"), "it is text in UTF-16"),
@@ -131,6 +134,26 @@ def test_what_is_wrong_is_said_with_its_line(tmp_path: Path, fault: str) -> None
         open_table(tmp_path / "t.csv")
     assert says in caught.value.problem
     assert caught.value.fix
+
+
+def test_what_looks_like_numbers_is_text_where_somebody_says_so(tmp_path: Path) -> None:
+    path = tmp_path / "t.csv"
+    path.write_text(NUMBERS + "1b\n")
+    with pytest.raises(InputError, match=r"say so in t\.schema\.yaml: n: \{dtype: str\}"):
+        open_table(path)
+    (tmp_path / "t.schema.yaml").write_text("columns:\n  n: {dtype: str}\n")
+    assert set(open_table(path).columns["n"]) == {"1", "1b"}
+
+
+@pytest.mark.parametrize("package", ["pyarrow", "pandera"])
+def test_a_package_that_is_missing_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, package: str) -> None:
+    (tmp_path / "t.csv").write_text("n\n1\n")
+    (tmp_path / "t.schema.yaml").write_text("columns:\n  n: {dtype: int64}\n")
+    for name in [name for name in sys.modules if name.partition(".")[0] == package]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, package, None)
+    with pytest.raises(MissingExtra, match=f"needs {package}, which is not installed"):
+        open_table(tmp_path / "t.csv")
 
 
 def test_a_long_text_is_no_fault(tmp_path: Path) -> None:

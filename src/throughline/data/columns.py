@@ -21,6 +21,7 @@ ABSENT = ("", "NA", "N/A", "n/a", "NaN", "nan", "null", "NULL", "None")
 _TRUE, _FALSE = ("true", "True", "TRUE"), ("false", "False", "FALSE")
 _NUMBER = r"^[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?$"
 _ENDLESS = r"^[+-]?(?i:inf|infinity)$"
+_WITH_COMMA = r"^[+-]?\d[\d.]*(,\d+)+\.?\d*$"
 _WHOLE, _PADDED = r"^[+-]?\d+$", r"^[+-]?0\d"
 _MOSTLY, _ENOUGH = 0.9, 10
 _EXACT = 2**53
@@ -87,12 +88,14 @@ def _slip(trimmed: Any, absent: Any, present: Any, others: int) -> Fault | None:
     """The first value that is no number, in a column where nearly all are; None where it simply is text."""
     import pyarrow.compute as pc
 
+    fits = pc.or_(absent, pc.match_substring_regex(trimmed, _NUMBER))
+    row = int(np.flatnonzero(~_array(fits))[0])
+    if pc.sum(pc.match_substring_regex(present, _WITH_COMMA)).as_py() == others:
+        return Fault("not a number", row, f"{trimmed[row].as_py()!r} has a comma in it, and numbers here have points")
     endless = pc.sum(pc.match_substring_regex(present, _ENDLESS)).as_py()
     mostly = len(present) >= _ENOUGH and others <= (1 - _MOSTLY) * len(present)
     if not mostly and endless != others:
         return None
-    fits = pc.or_(absent, pc.match_substring_regex(trimmed, _NUMBER))
-    row = int(np.flatnonzero(~_array(fits))[0])
     count = "one of its" if others == 1 else f"{others:,} of its"
     says = f"{count} {len(present):,} values {'is' if others == 1 else 'are'} no number; the first is"
     return Fault("not a number", row, f"{says} {trimmed[row].as_py()[:60]!r}")

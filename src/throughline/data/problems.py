@@ -18,7 +18,7 @@ class Problem:
         line: the line in it, from 1; None where it is about the whole file. Of a JSON file it is the line where the
             entry begins that ``says`` names ("annotations[17]"), unless the file is all one line.
         says: what was found there.
-        severe: the data cannot be used as they are: ``open_data`` refuses them.
+        severe: the data cannot be used as they are: whoever opens them, or trains on them, refuses them.
     """
 
     kind: str

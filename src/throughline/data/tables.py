@@ -16,7 +16,7 @@ from throughline.data.columns import missing_in
 from throughline.data.marks import feed
 from throughline.data.problems import Problems
 from throughline.data.table_files import SUFFIXES, Read, read_table
-from throughline.data.table_schema import Schema, read_schema
+from throughline.data.table_schema import Schema, read_schema, schema_path
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -74,7 +74,10 @@ def look_at_table(path: Path, problems: Problems) -> TableLook:
     read = read_table(path, () if schema is None else schema.texts)
     for name, fault in read.faults.items():
         line, where = _place(read, [fault.row])[0]
-        problems.add(fault.kind, path, f"column '{name}'{where}: {fault.says}", line=line, severe=True)
+        says = f"column '{name}'{where}: {fault.says}"
+        if read.format == "csv":
+            says += f" (where it is text, say so in {schema_path(path).name}: {name}: {{dtype: str}})"
+        problems.add(fault.kind, path, says, line=line, severe=True)
     for name, column in read.columns.items():
         if name not in read.faults and missing_in(column).all():
             problems.add("column without values", path, f"there is nothing in column '{name}'")
