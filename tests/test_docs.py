@@ -15,6 +15,8 @@ from pathlib import Path
 import pytest
 
 from throughline.testing.world import World, write_coco, write_video, write_yolo
+from throughline.training.ranges import ranges_of
+from throughline.training.recipe import read_recipe
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -103,4 +105,12 @@ def test_every_page_has_only_links_that_lead_somewhere() -> None:
 def test_every_block_says_what_it_is() -> None:
     for page in PAGES:
         kinds = {language for language, _ in BLOCK.findall(page.read_text())}
-        assert kinds <= {"sh", "python", "text", "json", "toml"}, f"{page.name}: {kinds}"
+        assert kinds <= {"sh", "python", "text", "json", "toml", "yaml"}, f"{page.name}: {kinds}"
+
+
+@pytest.mark.parametrize(("page", "text"), blocks("yaml"))
+def test_recipes_in_the_documentation_are_recipes(page: Path, text: str, tmp_path: Path) -> None:
+    recipe = tmp_path / "recipe.yaml"
+    recipe.write_text(text)
+    fixed, space = ranges_of(recipe, {})
+    read_recipe(recipe, {**fixed, **{name: one.points()[0] for name, one in space.items()}})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping, Sequence
 from html import escape
 from pathlib import Path
@@ -86,7 +87,7 @@ def _slices(first: Objective, space: Space, trials: Sequence[Outcome], front: Se
             (
                 _place(one, trial.parameters[name]),
                 trial.values[first.name],
-                _short(trial.parameters[name]) if isinstance(one, Choice) else "",
+                _short(trial.parameters[name]) if isinstance(one, Choice) and not _numbers(one) else "",
                 _TAKEN if trial.number == front[0].number else _REST,
             )
             for trial in known
@@ -116,10 +117,14 @@ def _table(objectives: Sequence[Objective], space: Space, trials: Sequence[Outco
 
 def _place(one: Range | Choice, value: object) -> float:
     """Where a value stands on its axis."""
-    if isinstance(one, Choice):
+    if isinstance(one, Choice) and not _numbers(one):
         return float([str(option) for option in one.options].index(str(value)))
     number = float(value)  # type: ignore[arg-type]
-    return math.log10(number) if one.log else number
+    return math.log10(number) if isinstance(one, Range) and one.log else number
+
+
+def _numbers(one: Choice) -> bool:
+    return all(re.fullmatch(r"[-+]?\d+(\.\d+)?", str(option)) for option in one.options)
 
 
 def _said(text: str) -> str:
