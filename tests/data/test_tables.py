@@ -24,6 +24,7 @@ ROWS: dict[str, list[Any]] = {
     "weight": [70.5, None, 3e-2],
     "well": [True, False, True],
     "city": ["Oslo", None, 'a "b", c\nd'],
+    "place": ["59.9,10.7", "41.9,12.5", "60.4,5.3"],
     "code": ["007", "01", "1"],
     "visits": [3, None, 5],
     "number": ["9223372036854775808", "1", "2"],
@@ -55,7 +56,7 @@ def test_a_table_is_the_same_from_every_format(tmp_path: Path, ending: str) -> N
     assert (table.name, table.target, len(table)) == (f"t.{ending}", "age", 3)
     kinds = {name: column.dtype.kind for name, column in table.columns.items()}
     assert list(kinds.items()) == list(
-        {"age": "i", "weight": "f", "well": "b", "city": "O", "code": "O", "visits": "f", "number": "O", "empty": "f"}
+        {"age": "i", "weight": "f", "well": "b", "city": "O", "place": "O", "code": "O", "visits": "f", "number": "O", "empty": "f"}
         .items()
     )  # fmt: skip
     for name, values in ROWS.items():
@@ -106,6 +107,7 @@ FAULTS = {
     "endless": (b"n\n1\n2\n-inf\n", "t.csv:4: column 'n': one of its 3 values is no number; the first is '-inf'"),
     "too large a number": (b"n\n1.5\n1e999\n", "t.csv:3: column 'n': inf is no number"),
     "decimal commas": (b"a;b\n1;1,5\n2;-0,25\n", "t.csv:2: column 'b': '1,5' has a comma in it"),
+    "both": (b"a;b\n1;1.234,5\n2;1.000,25\n", "t.csv:2: column 'b': '1.234,5' has a comma in it"),
     "thousands": (b'a,b\n1,5\n2,"1,200.5"\n', "t.csv:3: column 'b': '1,200.5' has a comma in it"),
     "Latin": ("a,b\n1,2\n3,\xe9\n".encode("latin1"), "t.csv:3: it is no text in UTF-8"),
     "Latin names": ("\xe9,b\n1,2\n".encode("latin1"), "t.csv:1: it is no text in UTF-8"),
