@@ -151,7 +151,8 @@ def _head(path: Path) -> tuple[list[str], str]:
         raise _not_text(path) from None
     except csv.Error as error:
         raise InputError(f"{path}:1: the column names cannot be read: {error}", "save it as plain CSV") from None
-    if len(head) > 1 and all(_is_number(name) for name in head):
+    counted = [name.strip() for name in head] == [str(number) for number in range(len(head))]  # pandas names them so
+    if len(head) > 1 and not counted and all(_is_number(name) for name in head):
         raise InputError(f"{path}:1: '{line.strip()[:80]}' are numbers and no names", "write column names above them")
     return head, delimiter
 
