@@ -44,6 +44,15 @@ def test_a_shift_that_is_the_same_everywhere_is_certain() -> None:
     assert welch(np.ones(3), np.full(3, 2.0)).test.p == 0.0
 
 
+def test_students_t_is_scipys_and_a_shift_but_for_rounding_is_no_fault() -> None:
+    first, second = np.random.default_rng(1).normal(0, 1, (2, 30))
+    found, theirs = t_test(second - first), stats.ttest_rel(second, first)
+    assert (found.statistic, found.p) == (pytest.approx(theirs.statistic), pytest.approx(theirs.pvalue))
+    assert mean_interval(second - first) == pytest.approx(tuple(theirs.confidence_interval()))
+    assert t_test((first + 0.01) - first).p < 1e-100
+    assert welch(np.full(3, 0.9), np.array([0.9, 0.95, 0.97])).low < 0.04
+
+
 def test_zeros_say_nothing_to_wilcoxon_and_few_differences_are_counted_exactly() -> None:
     moved = np.array([0.3, -0.1, 0.2, 0.5, 0.4])
     assert wilcoxon(np.concatenate([moved, np.zeros(30)])).p == wilcoxon(moved).p == stats.wilcoxon(moved).pvalue

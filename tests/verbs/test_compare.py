@@ -228,7 +228,8 @@ def test_models_of_tables_are_compared_by_row(rows: Path, tmp_path: Path) -> Non
     assert {part.name for part in done.parts[:2]} == {"high", "low"}
     assert (done.decision, done.metric, list(done.others)) == ("better", "accuracy", ["log loss"])
     assert "300 rows" in done.sentence
-    assert done.others["log loss"].high < 0
+    assert "log loss" in str(done)
+    assert done.others["log loss"]["high"] < 0
     assert read_evidence(tmp_path / "out" / "evidence.json").passed
     passport = read_artifact(second).passport
     learned = Step("train", {"data_sha256": read_evidence(tmp_path / "out" / "evidence.json").data_sha256})

@@ -193,6 +193,8 @@ def said_of(found: Comparison, reference: str, candidate: str) -> str:
     figures = (
         f"{found.metric} {number(found.candidate)} against {number(found.reference)}, "
         f"{number(abs(apart.value))} {'less' if apart.value < 0 else 'more'}"
+        if apart.value
+        else f"{found.metric} {number(found.reference)} of both"
     )
     many = f"on {apart.units:,} {unit if apart.units != 1 else found.unit}"
     known = not math.isnan(apart.low)

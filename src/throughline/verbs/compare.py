@@ -68,7 +68,7 @@ class CompareReport:
     data: str
     metric: str
     figures: Mapping[str, float]
-    others: Mapping[str, Difference]
+    others: Mapping[str, Mapping[str, float]]
     tests: tuple[Test, ...]
     effects: tuple[Effect, ...]
     parts: tuple[Part, ...]
@@ -92,12 +92,7 @@ class CompareReport:
     def __str__(self) -> str:
         if self.decision == SAME:
             return self.sentence
-        known = self.figures
-        main = (
-            self.metric, number(known["reference"]), number(known["candidate"]), signed(known["difference"]),
-            *_edges(known.get("low"), known.get("high")), _p(known.get("p")),
-        )  # fmt: skip
-        rows = [main, *((name, "", "", *_apart(one), _p(one.p)) for name, one in self.others.items())]
+        rows = [_row(name, figures) for name, figures in {self.metric: self.figures, **self.others}.items()]
         parts = [table(("metric", "reference", "candidate", "difference", "95 % from", "to", "p"), rows)]
         shown = sorted(
             self.parts,
@@ -211,7 +206,7 @@ def compare(
             facts[f"{role} {artifact.path}"] = f"sha256 {artifact.sha256}; {contest.ran_on[str(artifact.path)]}"
     report = write_report(folder / "report.html", names, sentence, main, others, contest, facts)
     told = f"{about}, sha256 {sha256}"
-    return _report(main, sentence, files, told, {one.metric: one.difference for one in others}, evidence, report)
+    return _report(main, sentence, files, told, {one.metric: one.figures() for one in others}, evidence, report)
 
 
 def _compared(runs: tuple[Sequence[Tally], Sequence[Tally]], contest: Contest, question: Question) -> Comparison:
@@ -270,7 +265,7 @@ def _report(
     sentence: str,
     files: tuple[list[str], list[str]],
     data: str,
-    others: Mapping[str, Difference],
+    others: Mapping[str, Mapping[str, float]],
     evidence: Path | None,
     report: Path,
 ) -> CompareReport:
@@ -333,16 +328,23 @@ def _short(name: str) -> str:
     return re.sub(r"[^\w.-]+", "-", plain).strip("-.")[:60] or "model"
 
 
-def _edges(low: float | None, high: float | None) -> tuple[str, str]:
-    return ("", "") if low is None or high is None or low != low else (signed(low), signed(high))
+def _row(metric: str, figures: Mapping[str, float]) -> tuple[str, ...]:
+    return (
+        metric, number(figures["reference"]), number(figures["candidate"]), signed(figures["difference"]),
+        *_edges(figures["low"], figures["high"]), _p(figures["p"]),
+    )  # fmt: skip
+
+
+def _edges(low: float, high: float) -> tuple[str, str]:
+    return ("", "") if low != low else (signed(low), signed(high))
 
 
 def _apart(one: Difference) -> tuple[str, str, str]:
     return (signed(one.value), *_edges(one.low, one.high))
 
 
-def _p(p: float | None) -> str:
-    return "" if p is None or p != p else "under 0.0001" if p < 0.0001 else f"{p:.4f}"
+def _p(p: float) -> str:
+    return "" if p != p else "under 0.0001" if p < 0.0001 else f"{p:.4f}"
 
 
 @contextmanager
