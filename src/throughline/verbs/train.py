@@ -38,7 +38,7 @@ class TrainReport:
         metric: the metric that decides.
         metrics: what was measured at the end, on data that it was not trained on.
         baseline: the same of the plainest thing that could do the job.
-        seconds: how long it took, in all its sittings.
+        seconds: how long it took, without the sittings that were killed.
         report: the page.
         run: its id in the log of runs.
         notes: what has to be said besides.

@@ -7,6 +7,7 @@ anywhere and goes on ends with the weights, byte for byte, that it would have ha
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import dataclass
 from typing import final
 
@@ -69,6 +70,8 @@ def train(recipe: Recipe, run: Run) -> Trained:
         begun = begin(recipe, run)
         loop = Loop(begun.network, begun.lesson, recipe.options, run, recipe.seed, device)
         if run.resume:
+            for draft in run.folder.glob(f".{path.stem}-*"):
+                shutil.rmtree(draft)  # what a kill left of a file that was being made
             loop.go_on()
         ended = loop.carry_out()
         run.say(f"{ended.why}; the best weights are those of epoch {ended.epoch}")
