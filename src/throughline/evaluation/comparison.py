@@ -28,6 +28,8 @@ BETTER: Final = "better"
 NOT_WORSE: Final = "not worse"
 WORSE: Final = "worse"
 CANNOT_TELL: Final = "cannot tell"
+_UNSEEN: Final = 3.85
+"""So many divided by a share of samples: as many equal answers leave no larger share unseen, with 95 %."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -293,9 +295,10 @@ def _more(found: Difference, margin: float, less_is_better: bool, decision: str)
         return 0
     if found.units < FEWEST:
         return FEWEST - found.units
+    if math.isnan(found.low):
+        return None
     if not found.deviation > 0:
-        # all alike so far: as many as leave less than the margin unseen
-        return math.ceil(math.log(0.025) / math.log(1 - margin)) - found.units if 0 < margin < 1 else None
+        return max(1, math.ceil(_UNSEEN / margin) - found.units) if margin > 0 else None
     gain = -found.value if less_is_better else found.value
     reached = [abs(gain), gain + margin]  # better or worse; within the margin
     counts = [samples_needed(room, found.deviation) for room in reached if room > 0]
