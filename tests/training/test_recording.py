@@ -141,6 +141,21 @@ def test_a_log_that_hangs_takes_less_than_a_millisecond_of_a_step(log: Away, tmp
     assert deliver(log, tmp_path / "run").run == log.real._path(recorder._key).stem
 
 
+def test_a_log_is_waited_for_in_vain_only_once(
+    log: Away, tmp_path: Path, said: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(recording, "_PATIENCE_AGAIN", 0.01)
+    log.blocked = True
+    began = time.perf_counter()
+    for number in range(20):
+        recorder = Recorder(log, tmp_path / f"run{number}", said.append, patience=1)
+        recorder.start("one", {}, {})
+        recorder.finish(RunState.FINISHED)
+    assert time.perf_counter() - began < 10
+    log.let_go.set()
+    until(lambda: str(log) not in recording._silent)
+
+
 def test_it_is_said_that_a_log_is_slow(
     log: Away, tmp_path: Path, said: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

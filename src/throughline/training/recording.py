@@ -29,6 +29,8 @@ _BREATH: Final = 1.0
 _SAMPLED_EACH: Final = 10.0
 _LONGEST_PAUSE: Final = 60.0
 _UNUSUAL: Final = 10.0
+_PATIENCE_AGAIN: Final = 1.0
+_silent: set[str] = set()  # logs that somebody in this process has waited for in vain: a search has many runs
 
 
 @runtime_checkable
@@ -106,7 +108,7 @@ class Recorder:
             self._append({"state": RunState.RUNNING, "tags": {PROCESS: this_process()}})
         self._thread = threading.Thread(target=self._work, name=f"record of {name}", daemon=True)
         self._thread.start()
-        self._known.wait(self._patience)
+        self._wait(self._known)
         return self._file.run or self._key
 
     def metrics(self, values: Mapping[str, float], step: int) -> None:
@@ -128,7 +130,7 @@ class Recorder:
         self._append({"state": state})
         self._ending = True
         self._woken.set()
-        if self._done.wait(self._patience):
+        if self._wait(self._done):
             self._thread.join(self._patience)
             return
         waiting = self._file.waiting()
@@ -153,6 +155,13 @@ class Recorder:
         error = self._file.append({"at": round(time.time(), 3), **row})
         if error is not None:
             self._once("disk", f"{self._file.path}: cannot write: {error.strerror}; training goes on, held in memory")
+
+    def _wait(self, answered: threading.Event) -> bool:
+        """Wait for the log, but only once for long."""
+        if answered.wait(min(self._patience, _PATIENCE_AGAIN) if self._called in _silent else self._patience):
+            return True
+        _silent.add(self._called)
+        return False
 
     def _kept(self) -> str:
         return f"and all of it is kept in {self._file.path}"
@@ -191,6 +200,7 @@ class Recorder:
             if self._failing:
                 self._say(f"{self._called} answers again, and has been told everything since")
             self._failing, self._pause = "", 0.0
+            _silent.discard(self._called)
         finally:
             self._calls_since = None
             if self._file.run or self._failing:

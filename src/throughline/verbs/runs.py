@@ -281,7 +281,7 @@ def _compared(log: str, several: Sequence[RunRecord], metric: list[str] | None) 
         differences = tuple(None if one is None or first is None else one - first for one in values)
         metrics.append(MetricRow(name, values, differences))
     parameters = _differing([run.parameters for run in several])
-    origins = _differing([dict(_told(run.tags)) for run in several])
+    origins = _differing([_elsewhere(run) for run in several])
     return RunsCompared(log, tuple(map(_row, several)), parameters, origins, tuple(metrics))
 
 
@@ -316,6 +316,11 @@ def _told(tags: Mapping[str, str]) -> list[tuple[str, str]]:
     return sorted((name, value) for name, value in tags.items() if not name.startswith(_OWN_TAGS))
 
 
+def _elsewhere(run: RunRecord) -> dict[str, str]:
+    """Where a run comes from, without what its parameters say and the command that said them."""
+    return {name: value for name, value in _told(run.tags) if name != "command" and name not in run.parameters}
+
+
 def _rows(rows: Sequence[RunRow], shown: Sequence[str]) -> str:
     head = ["id", "name", "state", "began", "took"]
     cells = [[run.id[:_SHORTEST], run.name, run.state, _when(run.started), _took(run.seconds)] for run in rows]
@@ -340,7 +345,11 @@ def _took(seconds: float | None) -> str:
 
 
 def _figure(value: float | None) -> str:
-    return "" if value is None else f"{value:.4g}" if abs(value) >= 1e4 or 0 < abs(value) < 1e-3 else f"{value:.4f}"
+    if value is None:
+        return ""
+    if value == 0 or 1e-3 <= abs(value) < 1e5 or value != value:
+        return f"{value:.4f}"
+    return f"{value:.7f}" if 1e-6 <= abs(value) < 1e-3 else f"{value:.4g}"
 
 
 def _signed(value: float | None) -> str:
