@@ -110,10 +110,11 @@ def test_a_file_is_not_better_than_itself(folder: Path) -> None:
 def test_several_runs_are_compared_as_runs(folder: Path) -> None:
     done = compare(
         str(folder / "run-*.onnx"), str(folder / "other-*.onnx"), data=str(folder / "yolo"), imgsz=320, threads=1,
-        out=folder / "runs",
+        slices="camera", out=folder / "runs",
     )  # fmt: skip
     assert (done.decision, done.evidence) == ("cannot tell", None)
     assert "(2 runs)" in done.sentence
+    assert "classes and slices are not compared between runs" in done.notes
     assert [one.name for one in done.tests] == ["t over runs and samples", "Welch"]
     with pytest.raises(InputError, match="1 and 2 runs cannot be compared"):
         compare(str(DETECTOR), str(folder / "run-*.onnx"), data=str(folder / "yolo"), imgsz=320, out=folder / "x")

@@ -191,7 +191,8 @@ def compare(
         about, sha256 = f"{whole.name} ({whole.format}), {len(contest.samples):,} pictures", whole.sha256
     found = {metric: _compared(runs, contest, _for(metric, question)) for metric, runs in contest.tallies.items()}
     main, *others = found.values()
-    main = replace(main, notes=(*contest.notes, *main.notes, *_learned_from(sides, sha256)))
+    unasked = ["classes and slices are not compared between runs"] if asked and not _one_each(sides) else []
+    main = replace(main, notes=(*contest.notes, *main.notes, *unasked, *_learned_from(sides, sha256)))
     sentence = said_of(main, *names)
     evidence = None
     if _one_each(sides):
