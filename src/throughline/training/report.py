@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from html import escape
 from pathlib import Path
 from typing import Any
 
@@ -79,8 +80,20 @@ def _curves(rows: Sequence[Mapping[str, Any]]) -> list[str]:
         across = (min(step for step, _ in points), max(step for step, _ in points))
         legend = ", ".join(members[:_LONGEST_LEGEND])
         about = f"{legend} from step {across[0]:g} to step {across[1]:g}; {_ends(series)}"
+        drawn.append(f"<h3>{escape(group)}</h3>")
         drawn.append(charts.curves(group, about, series, "step", group, (across, _span(value for _, value in points))))
+        drawn.append(_legend(series))
     return [section("Curves", *drawn)]
+
+
+def _legend(series: Mapping[str, Sequence[tuple[float, float]]]) -> str:
+    items = "".join(
+        f'<li><i style="background:var(--c{number % charts.COLOURS})"></i>'
+        f"<b>{escape(name)}</b> ends at {points[-1][1]:.4g}</li>"
+        for number, (name, points) in enumerate(series.items())
+        if points
+    )
+    return f'<ul class="legend">{items}</ul>'
 
 
 def _ends(series: Mapping[str, Sequence[tuple[float, float]]]) -> str:
@@ -96,16 +109,17 @@ def _thinned(points: list[tuple[float, float]]) -> list[tuple[float, float]]:
 def _span(values: Iterable[float]) -> tuple[float, float]:
     known = list(values)
     low, high = min(known), max(known)
-    return (0.0 if 0 <= low <= 0.3 * high or low == high == 0 else low, high or 1.0)
+    return (0.0 if 0 <= low <= 0.3 * high or low == high >= 0 else low, high or 1.0)
 
 
 def _evidence(artifact: Artifact) -> str:
+    """What was proven of the file; where a check fails there is no file, and no report."""
     rows = [
-        (check.name, str(check.observed), str(check.limit), "passed" if check.passed else "failed")
+        (check.name, str(check.observed), str(check.limit))
         for verdict in artifact.passport.evidence
         for check in verdict.checks
     ]
-    return section("Proof of the file", table(("check", "observed", "limit", ""), rows)) if rows else ""
+    return section("Proof of the file: every check passed", table(("check", "observed", "limit"), rows)) if rows else ""
 
 
 def _number(value: float | None) -> str:

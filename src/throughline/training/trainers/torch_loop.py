@@ -14,6 +14,7 @@ from typing import final
 from throughline.contracts.artifacts import Step
 from throughline.plugins import Plugin
 from throughline.settings import setting
+from throughline.terminal import only_warnings
 from throughline.training.recipe import Recipe
 from throughline.training.run import Run, Trained
 
@@ -77,9 +78,10 @@ def train(recipe: Recipe, run: Run) -> Trained:
         run.say(f"{ended.why}; the best weights are those of epoch {ended.epoch}")
         lesson, network = begun.lesson, loop.answering.cpu().to(memory_format=torch.contiguous_format)
         taken = lesson.interface().named_for(network)
-        verified = write_onnx(
-            network, path, taken.inputs, taken.example, taken.about, data=taken.pictures, arrays=taken.arrays
-        )
+        with only_warnings():
+            verified = write_onnx(
+                network, path, taken.inputs, taken.example, taken.about, data=taken.pictures, arrays=taken.arrays
+            )
     return Trained(
         path, ended.metrics, lesson.metric, lesson.higher_is_better, lesson.sha256, taken.about,
         baseline=lesson.baseline(), parent=begun.parent, steps=(Step("data", lesson.used),),
