@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final, TypeVar, final
 
-from throughline.contracts.errors import Unavailable, first_line
+from throughline.contracts.errors import MissingExtra, Unavailable, first_line
 from throughline.contracts.records import RUN_KEY, NotTaken, RunRecord, RunState
 from throughline.models.mlflow_server import Server, alone, connect, server
 from throughline.plugins import Plugin
@@ -139,7 +139,13 @@ class Mlflow:
 
     def _connected(self) -> Any:
         os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
-        client = connect(self._server)
+        os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
+        try:
+            client = connect(self._server)
+        except MissingExtra:
+            raise
+        except Unavailable as error:
+            raise Unavailable(_cause(error.problem), error.fix) from None
         for name in ("mlflow", "mlflow.store.db.utils"):
             logging.getLogger(name).setLevel(logging.CRITICAL)  # what fails is raised, and said by who asked
         return client
@@ -191,7 +197,7 @@ class Mlflow:
                 with alone(self._server):
                     return question()
             except MlflowException as error:
-                line, code = first_line(error), getattr(error, "error_code", "")
+                line, code = _cause(first_line(error)), getattr(error, "error_code", "")
                 if "is locked" in str(error):
                     if attempt == 3:
                         raise Unavailable(
@@ -216,6 +222,12 @@ def _record(run: Any, now: float) -> RunRecord:
         run.info.run_id, name, state, began, ended - began, dict(run.data.params), dict(run.data.metrics), tags,
         tags.get(_PARENT),
     )  # fmt: skip
+
+
+def _cause(line: str) -> str:
+    """What stands at the end of a line in which every library on the way says where it was."""
+    found = re.search(r"\[Errno[^\"')]*|Read timed out|too many \d+ error responses", line)
+    return found[0] if found else line
 
 
 def _name(text: str) -> str:
