@@ -41,7 +41,7 @@ def main() -> None:
         ("numbers from 1 without a gap", "yes" if found["numbers"] else "NO"),
         ("processes that failed", found["failed"]),
         ("lines that any process was told", len(found["said"].splitlines())),
-        ("steps that plain MLflow logged meanwhile", f"{found['others']:,}"),
+        ("steps that plain MLflow logged meanwhile", f"{found['others']:,} ({found['others_lost']} lost)"),
         ("versions a second", f"{found['registered'] / found['seconds']:.1f}"),
         ("a call takes (median, 99 of 100, longest)", _seconds(found)),
         ("all of it takes", f"{found['seconds']:.0f} s"),

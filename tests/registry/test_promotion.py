@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import shutil
 from collections.abc import Callable
@@ -174,10 +175,8 @@ def test_an_alias_that_was_taken_away_is_held_to_what_it_pointed_to_last(
     promote(store, "street", 2, evidence=evidence(three[0], three[1]))
 
 
-def test_a_version_whose_files_were_changed_is_not_promoted(
-    store: MlflowStore, three: list[Artifact], project: Path
-) -> None:
-    kept = project / "mlruns" / "models" / store.version("street", 2).content / three[1].path.name
+def test_a_version_whose_files_were_changed_is_not_promoted(store: MlflowStore, three: list[Artifact]) -> None:
+    kept = Path(store.version("street", 2).native.source) / three[1].path.name
     small_model(kept, 99)
     shutil.rmtree(Path(read_artifact("models:/street/1").path).parents[1])  # the cache
     with pytest.raises(ModelRefused, match="is not what was registered"):
@@ -252,12 +251,15 @@ def test_an_alias_that_mlflow_would_not_take_is_refused(alias: str, store: Mlflo
         promote(store, "street", 1, alias)
 
 
-def test_a_passport_goes_with_its_model(store: MlflowStore, model: Model) -> None:
-    import dataclasses
-
-    made = model(0)
-    passports.issue(made.path, dataclasses.replace(made.passport, labels=("a", "b", "c")), vouch=True)
-    register(made.path, "street", store=store)
-    back = read_artifact("models:/street/1")
-    assert back.labels == ("a", "b", "c")
-    assert passports.holds(back.path) is None
+def test_a_passport_goes_with_its_model_and_each_name_has_its_own(store: MlflowStore, model: Model) -> None:
+    for name, labels in (("street", ("a", "b", "c")), ("crossing", ("x", "y", "z"))):
+        made = model(0)
+        passports.issue(made.path, dataclasses.replace(made.passport, labels=labels), vouch=True)
+        register(made.path, name, store=store)
+        passports.path_of(made.path).unlink()
+    register(model(0).path, "bare", store=store)
+    for name, labels in (("street", ("a", "b", "c")), ("crossing", ("x", "y", "z"))):
+        back = read_artifact(f"models:/{name}/1")
+        assert back.labels == labels
+        assert passports.holds(back.path) is None
+    assert not read_artifact("models:/bare/1").issued

@@ -59,6 +59,11 @@ class Files:
         parts = sorted(f"{name} {value}" for name, value in self.hashes.items() if name != self.model)
         return hashlib.sha256("\n".join([self.sha256, *parts]).encode()).hexdigest()
 
+    @property
+    def place(self) -> str:
+        """One hash for all of it, names and passport too: what a folder of these files is called."""
+        return hashlib.sha256(self.to_json().encode()).hexdigest()
+
     def to_json(self) -> str:
         """As it is kept in the registry."""
         said = {"model": self.model, "hashes": dict(self.hashes), "passport": self.passport}
@@ -99,7 +104,7 @@ def fetch(server: Server, version: Any) -> Path:
                 raise ModelRefused(f"{label}: its parts lie in several folders", "register it as one file")
             files = Files(model.name, hashes)
             return _kept(files, model.parent, label)
-    place = _place(files)
+    place = cache() / files.place
     if all(holds(place / name, sha256) for name, sha256 in files.hashes.items()):
         return place / files.model
     with _source(server, version, label) as folder:
@@ -158,13 +163,9 @@ def _data_file(flavors: Mapping[str, Any]) -> str | None:
     return None
 
 
-def _place(files: Files) -> Path:
-    return cache() / hashlib.sha256(files.to_json().encode()).hexdigest()
-
-
 def _kept(files: Files, folder: Path, label: str) -> Path:
     """Copy a version's files into the cache, each checked before it is there; its own file last."""
-    place = _place(files)
+    place = cache() / files.place
     try:
         place.mkdir(parents=True, exist_ok=True)
     except OSError as error:

@@ -25,6 +25,7 @@ class RegisterReport:
         uri: how to name it wherever a model is accepted.
         registry: where the registry is.
         promoted: the aliases that point to it.
+        champion: the version that production follows; None where none does.
     """
 
     name: str
@@ -34,6 +35,7 @@ class RegisterReport:
     uri: str
     registry: str
     promoted: tuple[str, ...]
+    champion: int | None
 
     def __str__(self) -> str:
         return fields(
@@ -42,9 +44,17 @@ class RegisterReport:
                 ("sha256", self.sha256),
                 ("registry", self.registry),
                 ("alias", ", ".join(self.promoted)),
-                ("next", f"throughline promote {shlex.quote(self.name)} {self.version} --alias champion"),
+                ("next", self._next()),
             ]
         )
+
+    def _next(self) -> str:
+        if self.promoted:
+            return f"throughline history {shlex.quote(self.name)}"
+        if self.champion is not None:
+            names = shlex.quote(f"models:/{self.name}@champion"), shlex.quote(self.uri)
+            return f"throughline compare {' '.join(names)} --data DATA"
+        return f"throughline promote {shlex.quote(self.name)} {self.version} --alias champion"
 
 
 def register(model: Path, name: str, /) -> RegisterReport:
@@ -61,5 +71,8 @@ def register(model: Path, name: str, /) -> RegisterReport:
     artifact = read_artifact(model)
     store = open_store()
     version, new = add(artifact.path, name, store=store)
-    promoted = sorted(alias for alias, number in store.aliases(name).items() if number == version.number)
-    return RegisterReport(name, version.number, new, artifact.sha256, str(version), str(store), tuple(promoted))
+    aliases = store.aliases(name)
+    promoted = tuple(sorted(alias for alias, number in aliases.items() if number == version.number))
+    return RegisterReport(
+        name, version.number, new, artifact.sha256, str(version), str(store), promoted, aliases.get("champion")
+    )

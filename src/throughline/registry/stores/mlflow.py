@@ -138,7 +138,7 @@ class MlflowStore:
     def _placed(self, artifact: Artifact, files: registered.Files) -> tuple[str, str | None]:
         """Put the files where the registry keeps them: where, and as which of MLflow's logged models."""
         if self._server.database is not None:
-            place = self._server.database.parent / "mlruns" / "models" / files.content
+            place = self._server.database.parent / "mlruns" / "models" / files.place
             if not all(registered.holds(place / part, sha256) for part, sha256 in files.hashes.items()):
                 with _draft(place.parent) as draft:
                     pack(artifact, files, draft)
