@@ -21,6 +21,7 @@ from throughline.testing.world.folder import save_picture
 from throughline.testing.world.yolo import write_yolo
 from throughline.training.issuing import issue_passport
 from throughline.training.loop.beginning import begin
+from throughline.training.loop.picture_store import varied
 from throughline.training.recipe import read_recipe
 from throughline.training.run import Run, Trained
 from throughline.training.trainers import TRAINERS
@@ -132,7 +133,7 @@ def test_other_classes_take_over_what_fits_and_a_part_is_held_out(tmp_path: Path
     assert begun.lesson.size < 12
     assert said[0].startswith("begins with")
     assert "random: heads.0.score.2.weight" in said[0]
-    assert begun.parent == passports.digest(WEIGHTS)
+    assert (begun.parent, begun.licence) == (passports.digest(WEIGHTS), "Apache-2.0")
     images, boxes, kinds = begun.lesson.batch([0, 1, 2], 0)
     assert images.shape == (3, 3, 64, 96)
     assert float(images.min()) >= 0
@@ -192,3 +193,26 @@ def test_a_gpu_that_is_not_there_is_not_replaced_by_a_processor(tmp_path: Path) 
     recipe = read_recipe(None, {"trainer": "torch_loop", "data": small_rows(tmp_path / "rows.npz")})
     with pytest.raises(Unavailable, match="PyTorch sees 0 GPUs here"):
         TRAINERS.make("torch_loop", recipe, Run(tmp_path, lambda values, step: None, print, device="gpu"))
+
+
+def test_a_picture_is_varied_together_with_its_boxes() -> None:
+    picture = np.full((60, 100, 3), 90, np.uint8)
+    picture[20:40, 30:50] = 250
+    shot = picture, np.array([[30, 20, 50, 40]], np.float32), np.array([4])
+    seen = 0
+    for seed in range(40):
+        placed, boxes, kinds = varied(shot, (96, 160), np.random.default_rng(seed), flip=0.5, scale=0.5)
+        assert placed.shape == (96, 160, 3)
+        bright = np.argwhere(placed[..., 0] > 170)
+        if len(boxes):
+            seen += 1
+            assert kinds.tolist() == [4]
+            top, left, bottom, right = *bright.min(axis=0), *(bright.max(axis=0) + 1)
+            assert boxes[0] == pytest.approx([left, top, right, bottom], abs=1.1)
+    assert seen > 30
+
+
+def test_pictures_that_nobody_has_labelled_are_refused(tmp_path: Path, small_streets: Path) -> None:
+    recipe = read_recipe(None, {"trainer": "torch_loop", "data": small_streets.parent / "images" / "train"})
+    with pytest.raises(InputError, match="nobody has said what is on"):
+        begin(recipe, Run(tmp_path, lambda values, step: None, print))

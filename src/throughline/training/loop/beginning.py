@@ -31,11 +31,13 @@ class Begun:
         network: with the weights it begins with.
         lesson: what it learns.
         parent: the hash of the file that its weights came from; None where they are random numbers.
+        licence: of those weights, where they say it.
     """
 
     network: torch.nn.Module
     lesson: Lesson
     parent: str | None
+    licence: str | None = None
 
 
 def begin(recipe: Recipe, run: Run) -> Begun:
@@ -66,9 +68,11 @@ def begin(recipe: Recipe, run: Run) -> Begun:
                 f"{options.model}: nothing says what its mistakes cost",
                 "give the module a method loss(answer, boxes, classes), as the bundled detector has",
             )
-    if weights is not None:
-        _fill(network, weights, run.say)
-    return Begun(network, lesson, None if weights is None else passports.digest(weights))
+    if weights is None:
+        return Begun(network, lesson, None)
+    _fill(network, weights, run.say)
+    about = passports.read(weights)
+    return Begun(network, lesson, passports.digest(weights), None if about is None else about.licence)
 
 
 def _weights(asked: str) -> Path | None:

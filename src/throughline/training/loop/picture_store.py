@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from throughline import hardware
+from throughline.contracts.errors import InputError
 from throughline.contracts.samples import Sample
 from throughline.vision.scaling import scaled
 
@@ -54,12 +55,11 @@ class PictureStore:
         ratio = min(1.0, self._canvas[0] / height, self._canvas[1] / width)
         size = max(1, round(height * ratio)), max(1, round(width * ratio))
         small = np.ascontiguousarray(scaled(picture, size))
-        boxes, kinds = np.empty((0, 4), np.float32), np.empty(0, np.int64)
-        if sample.truth is not None and len(sample.truth):
-            y, x = size[0] / height, size[1] / width
-            boxes = (sample.truth.xyxy * np.array([x, y, x, y], np.float32)).astype(np.float32)
-            kinds = sample.truth.class_id
-        made = small.copy() if small is picture else small, boxes, kinds
+        if sample.truth is None:
+            raise InputError(f"{sample.name}: nobody has said what is on it", "label it, or take it out")
+        y, x = size[0] / height, size[1] / width
+        boxes = (sample.truth.xyxy * np.array([x, y, x, y], np.float32)).astype(np.float32)
+        made = small, boxes, sample.truth.class_id
         if self.kept:
             with self._lock:
                 self._shots[at] = made
@@ -80,10 +80,9 @@ def varied(
     spare = canvas[0] - height * ratio, canvas[1] - width * ratio
     top, left = (float(dice.uniform(min(0.0, room), max(0.0, room))) for room in spare)
     mirrored = dice.random() < flip
-    if mirrored:
-        matrix = np.array([[-ratio, 0, canvas[1] - left], [0, ratio, top]], np.float32)
-    else:
-        matrix = np.array([[ratio, 0, left], [0, ratio, top]], np.float32)
+    half = (ratio - 1) / 2  # boxes count from a pixel's edge, and OpenCV from its centre
+    across = [-ratio, 0, canvas[1] - left - half - 1] if mirrored else [ratio, 0, left + half]
+    matrix = np.array([across, [0, ratio, top + half]], np.float64)
     placed = cv2.warpAffine(
         picture, matrix, (canvas[1], canvas[0]), flags=cv2.INTER_LINEAR, borderValue=(GREY, GREY, GREY)
     )

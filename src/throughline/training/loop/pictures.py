@@ -38,9 +38,9 @@ def train_and_val(spec: str, holdout: float, seed: int) -> tuple[DataSet, DataSe
     with readable(spec):
         splits = index_of(spec, Problems())[1].splits
     if "train" in splits and "val" in splits:
-        train, val = open_data(spec, "train"), open_data(spec, "val")
+        train, val = _labelled(open_data(spec, "train")), open_data(spec, "val")
         return train, val, train.sha256
-    whole = open_data(spec, "train" if "train" in splits else None)
+    whole = _labelled(open_data(spec, "train" if "train" in splits else None))
     names, groups = [one.name for one in whole], [one.group for one in whole]
     rows = split(names, groups, {"train": 1 - holdout, "val": holdout}, seed)
     train, val = (
@@ -57,9 +57,7 @@ class PictureLesson:
     def __init__(self, data: tuple[DataSet, DataSet, str], options: Any, seed: int, decoder: str, stride: int) -> None:
         """``decoder`` reads what the network answers; ``stride`` is what its input's sides are multiples of."""
         train, val, self.sha256 = data
-        self.task = "detect" if train.task == "track" else str(train.task)
-        if self.task not in ("detect", "classify"):
-            raise InputError(f"{train.name}: is for the task '{self.task}'", "give boxes, or class folders")
+        self.task = "classify" if train.task == "classify" else "detect"  # outlines and tracks have boxes
         self.metric, self.higher_is_better = ("mAP50-95", True) if self.task == "detect" else ("accuracy", True)
         self.labels, self.size, self.decoder, self.stride = train.labels, len(train), decoder, stride
         self._options, self._seed, self._val = options, seed, val
@@ -71,6 +69,7 @@ class PictureLesson:
         self._decode, self._preprocess = DECODERS.make(decoder), facts.get("preprocess", PLAIN)
         self.canvas = _canvas(train, options.imgsz, stride, self._preprocess.stretch)
         self._store = PictureStore(train.samples, self.canvas, options.scale)
+        self._store.read_all()
         self._truth = [_known(sample.truth, sample.name) for sample in val]
         self._shown: list[tuple[npt.NDArray[np.float32], list[Letterbox]]] = []
 
@@ -160,6 +159,12 @@ class PictureLesson:
         if self._store.kept and number == len(self._shown) and len(self._val) <= max(64, self.size):
             self._shown.append((buffer, fits))
         return buffer, fits
+
+
+def _labelled(data: DataSet) -> DataSet:
+    if data.task is None or not data.labels:
+        raise InputError(f"{data.name}: nobody has said what is on its pictures", "give boxes, or class folders")
+    return data
 
 
 def _canvas(data: DataSet, imgsz: str, stride: int, stretch: bool) -> tuple[int, int]:

@@ -78,12 +78,13 @@ def train(recipe: Recipe, run: Run) -> Trained:
         run.say(f"{ended.why}; the best weights are those of epoch {ended.epoch}")
         lesson, network = begun.lesson, loop.answering.cpu().to(memory_format=torch.contiguous_format)
         taken = lesson.interface().named_for(network)
+        about = dict(taken.about) | ({"licence": begun.licence} if begun.licence else {})
         with only_warnings():
             verified = write_onnx(
-                network, path, taken.inputs, taken.example, taken.about, data=taken.pictures, arrays=taken.arrays
+                network, path, taken.inputs, taken.example, about, data=taken.pictures, arrays=taken.arrays
             )
     return Trained(
-        path, ended.metrics, lesson.metric, lesson.higher_is_better, lesson.sha256, taken.about,
+        path, ended.metrics, lesson.metric, lesson.higher_is_better, lesson.sha256, about,
         baseline=lesson.baseline(), parent=begun.parent, steps=(Step("data", lesson.used),),
         evidence=(verified.verdict,),
     )  # fmt: skip
