@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -14,6 +15,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from tracking_server import Tracker, serving
 
 from throughline.contracts.errors import InputError, Unavailable
@@ -304,6 +307,66 @@ def test_where_the_disk_is_full_the_lines_wait_in_memory(tmp_path: Path) -> None
     assert steps == list(range(1001))
     [path] = (tmp_path / "runlog").glob("*.jsonl")
     assert sorted({row["step"] for row in rows_of(path) if "metrics" in row}) == list(range(1001))
+
+
+def test_lines_that_never_found_room_are_counted(
+    log: Away, tmp_path: Path, said: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recorder = Recorder(log, tmp_path / "run", said.append)
+    recorder.start("one", {}, {})
+
+    def pwrite(handle: int, data: bytes, at: int) -> int:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(recording.os, "pwrite", pwrite)
+    recorder.metrics({"loss": 1.0}, 0)
+    recorder.finish(RunState.FINISHED)
+    path = tmp_path / "run" / RECORD
+    assert said == [
+        f"{path}: cannot write: No space left on device; training goes on, held in memory",
+        f"{path}: 2 lines found no room on the disk, and are lost with this process",
+    ]
+    assert [(record.state, record.metrics) for record in log.runs()] == [(RunState.FINISHED, {"loss": 1.0})]
+
+
+def test_a_listener_that_has_left_stops_nothing(log: Away, tmp_path: Path) -> None:
+    def say(text: str) -> None:
+        raise BrokenPipeError
+
+    log.away = True
+    recorder = Recorder(log, tmp_path / "run", say)
+    recorder.start("one", {}, {})
+    log.away = False
+    recorder.finish(RunState.FINISHED)
+    assert [record.state for record in log.runs()] == [RunState.FINISHED]
+
+
+@settings(max_examples=40)
+@given(texts=st.lists(st.text(max_size=20), min_size=1, max_size=6), cut=st.integers(0, 400), heard=st.integers(0, 6))
+def test_wherever_a_record_is_cut_off_it_goes_on_with_its_whole_lines(
+    tmp_path_factory: pytest.TempPathFactory, texts: list[str], cut: int, heard: int
+) -> None:
+    folder = tmp_path_factory.mktemp("cut")
+    file = RecordFile(folder)
+    file.told_to("a log")
+    for text in texts:
+        file.append({"text": text})
+    if lines := file.pending()[:heard]:
+        file.told(lines, "run")
+    file.close()
+    size = (folder / RECORD).stat().st_size
+    os.truncate(folder / RECORD, min(cut, size))
+    whole = (folder / RECORD).read_bytes().count(b"\n")
+    again = RecordFile(folder)
+    again.told_to("a log")
+    again.append({"text": "after"})
+    left = [line.row["text"] for line in again.pending()]
+    expected = [*texts[:whole], "after"]
+    assert [row["text"] for row in rows_of(folder / RECORD)] == expected
+    assert left == expected[len(expected) - len(left) :]
+    assert left[-1] == "after"
+    assert len(left) == len(expected) - (len(lines) if len(lines) <= whole else 0)
+    again.close()
 
 
 def test_lines_in_memory_are_told_in_order_and_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

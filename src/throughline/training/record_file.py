@@ -63,7 +63,7 @@ class RecordFile:
         self._lock = threading.Lock()
         self._held: deque[bytes] = deque()
         self._held_told = 0
-        self.dropped = 0
+        self._dropped = 0
         self._end = self._whole()
         self._told, self.run, self._log = 0, "", ""
 
@@ -87,7 +87,7 @@ class RecordFile:
             if len(self._held) >= _MOST_HELD:
                 self._held.popleft()
                 self._held_told = max(0, self._held_told - 1)
-                self.dropped += 1
+                self._dropped += 1
             self._held.append(text)
             return self._write()
 
@@ -107,6 +107,11 @@ class RecordFile:
                 count += len(lines)
                 at = lines[-1].ends or self._end
             return count
+
+    @property
+    def unwritten(self) -> int:
+        """How many lines have found no room on the disk so far."""
+        return len(self._held) + self._dropped
 
     def told(self, lines: Sequence[Line], run: str) -> None:
         """The log has been told these, the first that were pending, and calls the run this."""

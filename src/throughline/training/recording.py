@@ -9,10 +9,12 @@ nothing that was appended.
 from __future__ import annotations
 
 import os
+import shlex
 import threading
 import time
 import uuid
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Protocol, cast, final, runtime_checkable
@@ -114,10 +116,10 @@ class Recorder:
     def metrics(self, values: Mapping[str, float], step: int) -> None:
         """Values of one step."""
         self._append({"metrics": self._numbers(values), "step": int(step)})
-        if self._calls_since is not None and time.monotonic() - self._calls_since > _UNUSUAL:
-            self._once(
-                "slow", f"{self._called} has not answered for {_UNUSUAL:.0f} s; training goes on, {self._kept()}"
-            )
+        since = self._calls_since  # the thread may change it meanwhile
+        if since is not None and time.monotonic() - since > _UNUSUAL:
+            unanswered = f"{self._called} has not answered for {_UNUSUAL:.0f} s"
+            self._once("slow", f"{unanswered}; training goes on, {self._kept()}")
 
     def artifact(self, path: Path) -> None:
         """A file that came of the run."""
@@ -130,17 +132,20 @@ class Recorder:
         self._append({"state": state})
         self._ending = True
         self._woken.set()
-        if self._wait(self._done):
+        heard = self._wait(self._done)
+        if lost := self._file.unwritten:
+            self._speak(f"{self._file.path}: {lost} lines found no room on the disk, and are lost with this process")
+        if heard:
             self._thread.join(self._patience)
             return
-        waiting = self._file.waiting()
+        with suppress(OSError):
+            if waiting := self._file.waiting():
+                self._speak(
+                    f"{self._called} has not been told {waiting} lines of this run, {self._kept()}. "
+                    f"Tell it later: throughline runs --deliver {shlex.quote(str(self._folder))}"
+                )
         self._stopped = True
         self._woken.set()
-        if waiting:
-            self._say(
-                f"{self._called} has not been told {waiting} lines of this run, {self._kept()}. "
-                f"Tell it later: throughline runs --deliver {self._folder}"
-            )
 
     def _numbers(self, values: Mapping[str, Any]) -> dict[str, float]:
         found: dict[str, float] = {}
@@ -169,17 +174,21 @@ class Recorder:
     def _once(self, what: str, text: str) -> None:
         if what not in self._said:
             self._said.add(what)
+            self._speak(text)
+
+    def _speak(self, text: str) -> None:
+        with suppress(Exception):  # whoever listens may have left, and that stops nothing either
             self._say(text)
 
     def _work(self) -> None:
+        machine, sampled = _machine(), time.monotonic()
         try:
-            machine, sampled = SystemMetrics(), time.monotonic()
             while not self._stopped:
-                if not self._ending and time.monotonic() - sampled >= _SAMPLED_EACH:
+                if machine is not None and not self._ending and time.monotonic() - sampled >= _SAMPLED_EACH:
                     sampled = time.monotonic()
-                    self._append({"metrics": machine.sample(), "step": int(time.time() - self._began)})
-                self._tell_some()
-                if self._ending and not self._failing and not self._file.pending():
+                    with suppress(Exception):  # a machine that does not say how it is
+                        self._append({"metrics": machine.sample(), "step": int(time.time() - self._began)})
+                if self._told_all() and self._ending:
                     self._done.set()
                     break
                 self._woken.wait(min(self._pause, 1.0) if self._ending else self._pause or _BREATH)
@@ -187,20 +196,24 @@ class Recorder:
         finally:
             self._file.close()
 
-    def _tell_some(self) -> None:
+    def _told_all(self) -> bool:
+        """Tell the log what it has not been told; whether nothing is left."""
         try:
             self._calls_since = time.monotonic()
             tell(self._log, self._file, self._folder, self._refused)
+            left = bool(self._file.pending())
         except Exception as error:
             self._pause = min(max(1.0, 2 * self._pause), _LONGEST_PAUSE)
             if not self._failing:
                 self._failing = error.problem if isinstance(error, ThroughlineError) else first_line(error)
-                self._say(f"{self._called} fails: {self._failing}; training goes on, {self._kept()}")
+                self._speak(f"{self._called} fails: {self._failing}; training goes on, {self._kept()}")
+            return False
         else:
             if self._failing:
-                self._say(f"{self._called} answers again, and has been told everything since")
+                self._speak(f"{self._called} answers again, and has been told everything since")
             self._failing, self._pause = "", 0.0
             _silent.discard(self._called)
+            return not left
         finally:
             self._calls_since = None
             if self._file.run or self._failing:
@@ -208,6 +221,13 @@ class Recorder:
 
     def _refused(self, error: Exception) -> None:
         self._once("refused", f"{self._called} does not take a line of this run: {first_line(error)}; {self._kept()}")
+
+
+def _machine() -> SystemMetrics | None:
+    try:
+        return SystemMetrics()
+    except Exception:  # nothing to measure it with here
+        return None
 
 
 def tell(log: RunLog, file: RecordFile, folder: Path, refused: Callable[[Exception], None]) -> None:
