@@ -69,10 +69,16 @@ def into_optimizer(
     optimizer: torch.optim.Optimizer, tensors: Mapping[str, torch.Tensor], told: Mapping[str, Any]
 ) -> None:
     """Put an optimiser back where it was."""
+    import torch
+
     now = optimizer.state_dict()
+    parameters = [one for group in optimizer.param_groups for one in group["params"]]
     state: dict[int, dict[str, Any]] = {}
     for name, tensor in tensors.items():
         number, _, key = name.partition(".")
+        own = parameters[int(number)]
+        if tensor.shape == own.shape:  # and laid out as it is: what steps through both does not look at strides
+            tensor = torch.empty_like(own, dtype=tensor.dtype, requires_grad=False).copy_(tensor)
         state.setdefault(int(number), {})[key] = tensor
     groups = [group | {"lr": was["lr"]} for group, was in zip(now["param_groups"], told["groups"], strict=True)]
     optimizer.load_state_dict({"state": state, "param_groups": groups})
