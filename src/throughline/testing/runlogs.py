@@ -150,14 +150,15 @@ class RunLogConformance(ABC):
             assert self.record(run).state is state
 
     def test_a_killed_run_is_taken_up_by_the_process_that_goes_on(self) -> None:
-        run = self.begun(**{PROCESS: "1 2 3 4 5"})
+        run = self._log.start("small", {}, {PROCESS: "1 2 3 4 5"}, at=time.time() - 60)
         self._log.metrics(run, {"loss": 2.0}, 0)
-        self._log.finish(run, RunState.KILLED)
+        self._log.finish(run, RunState.KILLED, at=time.time() - 59.5)
         other = self.opened()
         other.finish(run, RunState.RUNNING)
         other.metrics(run, {"loss": 1.0}, 1)
         record = self.record(run)
         assert (record.state, record.metrics["loss"]) == (RunState.RUNNING, 1.0)
+        assert record.seconds > 1
         assert record.tags[PROCESS] == this_process()
         assert goes_on(record.tags[PROCESS])
         other.finish(run, RunState.FINISHED)

@@ -2,23 +2,28 @@
 
 from __future__ import annotations
 
-import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Final
 
-from throughline.contracts.errors import InputError, nearest
-from throughline.contracts.records import RUN_KEY, RunLog, RunRecord, RunState
+from throughline.contracts.errors import InputError
+from throughline.contracts.records import RunLog, RunRecord
 from throughline.terminal import fields, styled, table
-from throughline.training.circumstances import PROCESS, goes_on
+from throughline.training.listing import (
+    SHORTEST,
+    Difference,
+    as_it_is,
+    differing,
+    differs_by,
+    measured,
+    of_the_model,
+    one_of,
+    origin_of,
+    shared,
+    when,
+)
 from throughline.training.recording import called, deliver, run_log
-
-_COLUMNS: Final = 4
-_SHORTEST: Final = 8
-_MACHINE: Final = "system/"
-_OWN_TAGS: Final = (RUN_KEY, PROCESS, "mlflow.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,24 +96,20 @@ class RunDetail:
 
     def __str__(self) -> str:
         run = self.run
-        head = [("run", run.id), ("name", run.name), ("state", run.state), ("began", _when(run.started))]
+        head = [("run", run.id), ("name", run.name), ("state", run.state), ("began", when(run.started))]
         head += [("took", _took(run.seconds)), ("part of", self.parent or ""), ("kept by", self.log)]
         parts = [fields(head)]
         figures = [(name, _figure(value)) for name, value in sorted(run.metrics.items())]
-        for title, pairs in (("metrics", figures), ("parameters", self.parameters.items()), ("from", _told(self.tags))):
+        for title, pairs in (
+            ("metrics", figures),
+            ("parameters", self.parameters.items()),
+            ("from", origin_of(self.tags)),
+        ):
             if told := fields([(f"  {name}", value) for name, value in pairs]):
                 parts.append(f"{styled(title, 'bold')}\n{told}")
         if self.trials:
             parts.append(_rows(self.trials, self.shown))
         return "\n\n".join(parts)
-
-
-@dataclass(frozen=True, slots=True)
-class Difference:
-    """Something that runs do not share: its value in each, "" or None where one has none."""
-
-    name: str
-    values: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,7 +140,7 @@ class RunsCompared:
     metrics: tuple[MetricRow, ...]
 
     def __str__(self) -> str:
-        names = [f"{run.name} {run.id[:_SHORTEST]}" for run in self.runs]
+        names = [f"{run.name} {run.id[:SHORTEST]}" for run in self.runs]
         parts = [_rows(self.runs, ())]
         for title, rows in (("parameter", self.parameters), ("from", self.origins)):
             if rows:
@@ -211,17 +212,17 @@ def runs(
     kept = run_log(log)
     if deliver is not None:
         return _delivered(kept, deliver, which)
-    every = [_as_it_is(record) for record in kept.runs()]
+    every = [as_it_is(record) for record in kept.runs()]
     if len(which) > 1:
-        return _compared(called(kept), [_one(name, every, called(kept)) for name in which], metric)
+        return _compared(called(kept), [one_of(name, every, called(kept)) for name in which], metric)
     trials = Counter(record.parent for record in every if record.parent)
     if which:
-        return _detail(called(kept), _one(which[0], every, called(kept)), every, trials, metric)
-    known = {record.id for record in every}
-    own = [record for record in every if record.parent not in known]
+        return _detail(called(kept), one_of(which[0], every, called(kept)), every, trials, metric)
+    ids = {record.id for record in every}
+    own = [record for record in every if record.parent not in ids]
     shown = own[:limit]
     rows = tuple(_row(record, trials[record.id]) for record in shown)
-    return RunsReport(called(kept), rows, _shared(shown, metric), len(own) - len(shown))
+    return RunsReport(called(kept), rows, shared(shown, metric), len(own) - len(shown))
 
 
 def _delivered(log: RunLog, folder: Path, which: Sequence[str]) -> RunDelivered:
@@ -229,31 +230,6 @@ def _delivered(log: RunLog, folder: Path, which: Sequence[str]) -> RunDelivered:
         raise InputError(f"--deliver beside {which[0]}", "give the folder of a run alone")
     told = deliver(log, folder)
     return RunDelivered(told.log, told.run, told.folder, told.lines, told.refused)
-
-
-def _as_it_is(record: RunRecord) -> RunRecord:
-    """A run that has no end and whose process is gone was killed, whatever its log believes."""
-    if record.state is RunState.RUNNING and goes_on(record.tags.get(PROCESS, "")) is False:
-        return replace(record, state=RunState.KILLED, seconds=float("nan"))
-    return record
-
-
-def _one(which: str, every: Sequence[RunRecord], log: str) -> RunRecord:
-    """The run of an id, of a name that one alone has, or of the beginning of an id."""
-    for fits in (
-        [run for run in every if which in (run.id, run.tags.get(RUN_KEY))],
-        [run for run in every if run.name == which],
-        [run for run in every if len(which) >= 3 and run.id.startswith(which)],
-    ):
-        if len(fits) == 1:
-            return fits[0]
-        if fits:
-            some = ", ".join(f"{run.id[:_SHORTEST]} ({_when(run.started)})" for run in fits[:5])
-            raise InputError(f"{len(fits)} runs are called '{which}'", f"say which by the beginning of its id: {some}")
-    names = {run.name for run in every} | {run.id[:_SHORTEST] for run in every}
-    raise InputError(
-        f"{log}: there is no run '{which}'", nearest(which, names) if names else "throughline train RECIPE"
-    )
 
 
 def _row(record: RunRecord, trials: int = 0) -> RunRow:
@@ -267,72 +243,32 @@ def _detail(
     own = [one for one in every if one.parent == record.id]
     row = _row(record, len(own))
     if metric:
-        row = replace(row, metrics={name: record.metrics[name] for name in _known(metric, [record])})
+        row = replace(row, metrics={name: record.metrics[name] for name in measured(metric, [record])})
     rows = tuple(_row(one, trials.get(one.id, 0)) for one in own)
-    return RunDetail(log, row, record.parameters, record.tags, record.parent, rows, _shared(own, None))
+    return RunDetail(log, row, record.parameters, record.tags, record.parent, rows, shared(own, None))
 
 
 def _compared(log: str, several: Sequence[RunRecord], metric: list[str] | None) -> RunsCompared:
-    names = _known(metric, several) if metric else sorted({name for run in several for name in _of_the_model(run)})
+    names = measured(metric, several) if metric else sorted({name for run in several for name in of_the_model(run)})
     metrics = []
     for name in names:
         values = tuple(run.metrics.get(name) for run in several)
         first = values[0]
         differences = tuple(None if one is None or first is None else one - first for one in values)
         metrics.append(MetricRow(name, values, differences))
-    parameters = _differing([run.parameters for run in several])
-    origins = _differing([_elsewhere(run) for run in several])
+    parameters = differing([run.parameters for run in several])
+    origins = differing([differs_by(run) for run in several])
     return RunsCompared(log, tuple(map(_row, several)), parameters, origins, tuple(metrics))
-
-
-def _differing(several: Sequence[Mapping[str, str]]) -> tuple[Difference, ...]:
-    names = dict.fromkeys(name for one in several for name in one)
-    found = [Difference(name, tuple(one.get(name, "") for one in several)) for name in names]
-    return tuple(one for one in found if len(set(one.values)) > 1)
-
-
-def _known(metric: Sequence[str], several: Sequence[RunRecord]) -> list[str]:
-    known = {name for run in several for name in run.metrics}
-    for name in metric:
-        if name not in known:
-            raise InputError(f"none of these runs has a metric '{name}'", nearest(name, known))
-    return list(metric)
-
-
-def _shared(several: Sequence[RunRecord], metric: list[str] | None) -> tuple[str, ...]:
-    """The metrics that most runs have, those of the model before those of the machine."""
-    if metric:
-        return tuple(_known(metric, several))
-    counts = Counter(name for run in several for name in _of_the_model(run))
-    most = sorted(counts, key=lambda name: (-counts[name], not name.startswith("final/"), name))
-    return tuple(most[:_COLUMNS])
-
-
-def _of_the_model(run: RunRecord) -> list[str]:
-    return [name for name in run.metrics if not name.startswith(_MACHINE)]
-
-
-def _told(tags: Mapping[str, str]) -> list[tuple[str, str]]:
-    return sorted((name, value) for name, value in tags.items() if not name.startswith(_OWN_TAGS))
-
-
-def _elsewhere(run: RunRecord) -> dict[str, str]:
-    """Where a run comes from, without what its parameters say and the command that said them."""
-    return {name: value for name, value in _told(run.tags) if name != "command" and name not in run.parameters}
 
 
 def _rows(rows: Sequence[RunRow], shown: Sequence[str]) -> str:
     head = ["id", "name", "state", "began", "took"]
-    cells = [[run.id[:_SHORTEST], run.name, run.state, _when(run.started), _took(run.seconds)] for run in rows]
+    cells = [[run.id[:SHORTEST], run.name, run.state, when(run.started), _took(run.seconds)] for run in rows]
     if any(run.trials for run in rows):
         head.append("trials")
         cells = [[*cell, str(run.trials or "")] for cell, run in zip(cells, rows, strict=True)]
     cells = [[*cell, *(_figure(run.metrics.get(n)) for n in shown)] for cell, run in zip(cells, rows, strict=True)]
     return table([*head, *shown], cells)
-
-
-def _when(seconds: float) -> str:
-    return time.strftime("%Y-%m-%d %H:%M", time.localtime(seconds))
 
 
 def _took(seconds: float | None) -> str:

@@ -212,11 +212,12 @@ class Mlflow:
 
 def _record(run: Any, now: float) -> RunRecord:
     began = (run.info.start_time or 0) / 1000
-    ended = now if run.info.end_time is None else run.info.end_time / 1000
     tags = dict(run.data.tags)
     state = {"FINISHED": RunState.FINISHED, "FAILED": RunState.FAILED, "KILLED": RunState.KILLED}.get(
         run.info.status, RunState.RUNNING
     )
+    goes_on = state is RunState.RUNNING or run.info.end_time is None  # one that was taken up has its old end still
+    ended = now if goes_on else run.info.end_time / 1000
     name = run.info.run_name or run.info.run_id
     return RunRecord(
         run.info.run_id, name, state, began, ended - began, dict(run.data.params), dict(run.data.metrics), tags,
