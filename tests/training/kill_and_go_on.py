@@ -118,5 +118,4 @@ def main(room: Path, told: dict[str, object], kills: list[list[object]]) -> dict
 
 
 if __name__ == "__main__":
-    every_kill = json.loads(sys.argv[3])
-    print(json.dumps([main(Path(sys.argv[1]), told, every_kill) for told in json.loads(sys.argv[2])]))
+    print(json.dumps([main(Path(sys.argv[1]), *one) for one in json.loads(sys.argv[2])]))
