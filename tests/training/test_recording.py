@@ -22,8 +22,9 @@ from tracking_server import Tracker, serving
 from throughline.contracts.errors import InputError, Unavailable
 from throughline.contracts.records import RUN_KEY, NotTaken, RunRecord, RunState
 from throughline.training import recording
+from throughline.training.delivering import deliver
 from throughline.training.record_file import RECORD, RecordFile, rows_of
-from throughline.training.recording import Recorder, deliver, run_log
+from throughline.training.recording import Recorder, run_log
 from throughline.training.runlogs.jsonl import JsonLines
 
 needs_mlflow = pytest.mark.skipif(
@@ -265,10 +266,9 @@ def test_a_kill_loses_nothing_that_was_appended(tmp_path: Path) -> None:
     running = subprocess.Popen([sys.executable, "-c", _FOREVER, str(tmp_path)], stdout=subprocess.PIPE, text=True)
     assert running.stdout is not None
     run = running.stdout.readline().strip()
-    for _ in range(500):
-        running.stdout.readline()
+    steps = [running.stdout.readline() for _ in range(500)]
     running.send_signal(signal.SIGKILL)
-    last = int(running.stdout.read().splitlines()[-1])
+    last = int([*steps, *running.stdout.read().splitlines()][-1])
     running.wait()
     running.stdout.close()
     assert {row["step"] for row in rows_of(tmp_path / "run" / RECORD) if "metrics" in row} >= set(range(last + 1))

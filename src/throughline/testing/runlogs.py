@@ -23,7 +23,8 @@ from typing import Any, ClassVar, cast
 
 from throughline.contracts.records import RUN_KEY, NotTaken, RunLog, RunRecord, RunState
 from throughline.training.circumstances import PROCESS, goes_on, this_process
-from throughline.training.recording import Recorder, TakesMany, called, deliver
+from throughline.training.delivering import TakesMany, called, deliver
+from throughline.training.recording import Recorder
 from throughline.training.runlogs import RUNLOGS
 
 _BEGAN = 1_700_000_000.25

@@ -10,6 +10,7 @@ from pathlib import Path
 from throughline.contracts.errors import InputError
 from throughline.contracts.records import RunLog, RunRecord
 from throughline.terminal import fields, styled, table
+from throughline.training.delivering import called, deliver
 from throughline.training.listing import (
     SHORTEST,
     Difference,
@@ -23,7 +24,7 @@ from throughline.training.listing import (
     shared,
     when,
 )
-from throughline.training.recording import called, deliver, run_log
+from throughline.training.recording import run_log
 
 
 @dataclass(frozen=True, slots=True)
