@@ -150,8 +150,21 @@ def test_two_models_are_held_against_each_other(street: Path, tmp_path: Path) ->
 def test_the_list_of_examples_is_all_of_them_and_each_is_small() -> None:
     listed = set(re.findall(r"^\| \[`(\w+)\.py`\]", (EXAMPLES / "README.md").read_text(), re.M))
     assert listed == SMALL
-    assert {path.stem for path in EXAMPLES.glob("*.py")} == SMALL | {"train_demo_model", "measure_demo_model"}
+    assert {path.stem for path in EXAMPLES.glob("*.py")} == SMALL | {"next_version", "train_demo_model", "measure_demo_model"}
     for name in SMALL:
         lines = (EXAMPLES / f"{name}.py").read_text().splitlines()
         assert len(lines) <= 40
         assert lines[2].startswith(f"Try it: python examples/{name}.py ")
+
+
+def test_the_next_version_is_swapped_in_on_evidence_and_a_worse_one_is_not(tmp_path: Path) -> None:
+    program = [sys.executable, str(EXAMPLES / "next_version.py")]
+    ran = subprocess.run(program, cwd=tmp_path, capture_output=True, text=True, timeout=290, check=False)
+    assert ran.returncode == 0, ran.stderr
+    told = ran.stdout
+    assert "models:/street/2 is better than models:/street@champion" in told
+    assert "@champion: version 1 -> 2" in told
+    assert "refused: models:/street/3 was not promoted: the comparison did not pass" in told
+    assert "@champion: version 2 -> 1" in told
+    moves = re.findall(r"^(\d)  (promote|rollback) @champion: (\S+) -> (\S+)$", told, re.M)
+    assert moves == [("3", "rollback", "2", "1"), ("2", "promote", "1", "2"), ("1", "promote", "nothing", "1")]

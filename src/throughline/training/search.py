@@ -53,6 +53,12 @@ class Outcome:
     why: str = ""
     broken: tuple[float, ...] = ()
 
+    def __str__(self) -> str:
+        values = ", ".join(f"{name} {value:.4g}" for name, value in self.values.items())
+        taken = ", ".join(f"{name} {_short(value)}" for name, value in self.parameters.items())
+        state = {"complete": "", "pruned": "ended early at "}.get(self.state, f"{self.state}: ")
+        return f"trial {self.number}: {state}{values or self.why}: {taken}"
+
 
 @final
 @dataclass(frozen=True, slots=True)
@@ -119,7 +125,7 @@ class Search:
             self._same({**(about or {}), **asked, "tuner": tuner, "pruner": pruner})
             self._study = self._opened()
 
-    def go_on(self, trials: int, attempt: Trying, say: Callable[[str], None]) -> None:
+    def go_on(self, trials: int, attempt: Trying, say: Callable[[Outcome], None]) -> None:
         """Try until there are so many trials, those of other processes among them."""
         while (taken := self._take(trials)) is not None:
             with taken as trial:
@@ -173,7 +179,7 @@ class Search:
         found: str | None = self._study.user_attrs.get(name)
         return found
 
-    def _tried(self, trial: Any, attempt: Trying, say: Callable[[str], None]) -> None:
+    def _tried(self, trial: Any, attempt: Trying, say: Callable[[Outcome], None]) -> None:
         from optuna.trial import TrialState
 
         reported: list[tuple[int, float]] = []
@@ -189,25 +195,24 @@ class Search:
         try:
             values = attempt(trial.number, dict(trial.params), step)
         except Pruned:
-            last = {self.objectives[0].name: reported[-1][1]}
-            self._keep(trial, began, values=last)
+            self._keep(trial, began, values={self.objectives[0].name: reported[-1][1]})
             self._study.tell(trial, state=TrialState.PRUNED)
-            say(f"trial {trial.number}: ended early, at {_told(last)}")
-            return
         except InputError as error:
-            self._keep(trial, began, why=error.problem)
-            self._study.tell(trial, state=TrialState.FAIL)
-            say(f"trial {trial.number}: failed: {error.problem}")
-            return
-        found = {one.name: float(values[one.name]) for one in self.objectives}
-        if any(value != value for value in found.values()):
-            self._keep(trial, began, why=f"not a number: {_told(found)}")
-            self._study.tell(trial, state=TrialState.FAIL)
-            say(f"trial {trial.number}: failed: {_told(found)}")
-            return
-        self._keep(trial, began, values=found)
-        self._study.tell(trial, [one.sign() * found[one.name] for one in self.objectives])
-        say(f"trial {trial.number}: {_told(found)}: {', '.join(f'{k} {_short(v)}' for k, v in trial.params.items())}")
+            self._failed(trial, began, error.problem)
+        else:
+            found = {one.name: float(values[one.name]) for one in self.objectives}
+            if strange := [name for name, value in found.items() if value != value]:
+                self._failed(trial, began, f"{strange[0]} is not a number")
+            else:
+                self._keep(trial, began, values=found)
+                self._study.tell(trial, [one.sign() * found[one.name] for one in self.objectives])
+        say(self.outcomes()[trial.number])
+
+    def _failed(self, trial: Any, began: float, why: str) -> None:
+        from optuna.trial import TrialState
+
+        self._keep(trial, began, why=why)
+        self._study.tell(trial, state=TrialState.FAIL)
 
     def _keep(self, trial: Any, began: float, **facts: Any) -> None:
         before = trial.user_attrs.get("seconds", 0.0)
@@ -318,10 +323,6 @@ def _holding(lock: Any, trial: Any) -> Iterator[Any]:
 
 def _state(trial: Any) -> str:
     return {"COMPLETE": "complete", "PRUNED": "pruned", "FAIL": "failed"}.get(trial.state.name, "running")
-
-
-def _told(values: Mapping[str, float]) -> str:
-    return ", ".join(f"{name} {value:.4g}" for name, value in values.items())
 
 
 def _short(value: Any) -> str:

@@ -166,7 +166,7 @@ def tune(
     trying = _Trying(plain, search, folder, place, log, trust)
     with _leading(search, folder, log, plain, space) as leads:
         with _others(workers - 1 if leads else 0, [*command, *(["--trust"] if trust else [])]):
-            search.go_on(trials, trying, note)
+            search.go_on(trials, trying, lambda one: note(str(_shown(search, one))))
         return _reported(search, plain, folder)
 
 
@@ -267,22 +267,14 @@ def _others(count: int, command: Sequence[str]) -> Iterator[None]:
 
 
 def _reported(search: Search, recipe: Recipe, folder: Path) -> TuneReport:
-    name, larger = search.noted(_METRIC), search.noted(_WANTED) == "larger"
-
-    def shown(one: Outcome) -> Outcome:
-        values = {
-            (name if key == _SCORE and name else key): -value if key == _SCORE and not larger else value
-            for key, value in one.values.items()
-        }
-        return replace(one, values=values)
-
-    front, trials = [shown(one) for one in search.front()], [shown(one) for one in search.outcomes()]
+    front, trials = ([_shown(search, one) for one in found] for found in (search.front(), search.outcomes()))
     if not front:
         raise InputError(f"{folder}: none of {len(trials)} trials came to an end", "give more trials")
     best = front[0]
     place = _trial_folder(folder, best.number)
     chosen = recipe.changed(best.parameters)
     chosen.save(folder / "best.yaml")
+    name, larger = search.noted(_METRIC), search.noted(_WANTED) == "larger"
     wanted = [Objective(name, larger) if one.name == _SCORE and name else one for one in search.objectives]
     importances = search.importances()
     page = write_report(folder, recipe, wanted, search.space, front, trials, importances, f"throughline {__version__}")
@@ -291,6 +283,16 @@ def _reported(search: Search, recipe: Recipe, folder: Path) -> TuneReport:
         folder, tuple(map(str, wanted)), best.parameters, best.values, place / result["model"], folder / "best.yaml",
         tuple(front) if len(wanted) > 1 else (best,), tuple(trials), importances, page,
     )  # fmt: skip
+
+
+def _shown(search: Search, one: Outcome) -> Outcome:
+    """An outcome with the trainer's metric under its own name."""
+    name, larger = search.noted(_METRIC), search.noted(_WANTED) == "larger"
+    values = {
+        (name or key) if key == _SCORE else key: value if key != _SCORE or larger else -value
+        for key, value in one.values.items()
+    }
+    return replace(one, values=values)
 
 
 def _trial_folder(folder: Path, number: int) -> Path:
