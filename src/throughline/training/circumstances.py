@@ -57,9 +57,14 @@ def masked(words: Sequence[str]) -> list[str]:
         elif sign and value and _SECRET.search(name):
             shown.append(f"{name}={_MASK}")
         else:
-            shown.append(_USER_IN_URL.sub(_MASK, _LOOKS_SECRET.sub(_MASK, word)))
+            shown.append(_LOOKS_SECRET.sub(_MASK, without_user(word)))
         hide_next = not sign and word.startswith("-") and _SECRET.search(word) is not None
     return shown
+
+
+def without_user(text: str) -> str:
+    """Text in which no address tells who logs in there, and with which password."""
+    return _USER_IN_URL.sub(_MASK, text)
 
 
 def branch_of(folder: Path) -> str:

@@ -21,7 +21,7 @@ from typing import Any, Final, cast, final
 from throughline.contracts.errors import MissingExtra, ThroughlineError, first_line
 from throughline.contracts.records import RUN_KEY, RunLog, RunState
 from throughline.terminal import note
-from throughline.training.circumstances import PROCESS, circumstances, this_process
+from throughline.training.circumstances import PROCESS, circumstances, this_process, without_user
 from throughline.training.delivering import called, tell
 from throughline.training.record_file import RecordFile
 from throughline.training.runlogs import RUNLOGS
@@ -223,11 +223,11 @@ def _machine() -> SystemMetrics | None:
 
 
 def flat(values: Mapping[str, Any], under: str = "") -> dict[str, Any]:
-    """Parameters that hold others, each named by the whole way to it."""
+    """Parameters that hold others, each named by the whole way to it; no address keeps its password."""
     found: dict[str, Any] = {}
     for name, value in values.items():
         if isinstance(value, Mapping):
             found |= flat(value, f"{under}{name}.")
         else:
-            found[f"{under}{name}"] = value
+            found[f"{under}{name}"] = without_user(value) if isinstance(value, str) else value
     return found

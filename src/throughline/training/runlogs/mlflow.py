@@ -19,7 +19,7 @@ from throughline.contracts.errors import MissingExtra, Unavailable, first_line
 from throughline.contracts.records import RUN_KEY, NotTaken, RunRecord, RunState
 from throughline.models.mlflow_server import Server, alone, connect, server
 from throughline.plugins import Plugin
-from throughline.training.circumstances import PROCESS, this_process
+from throughline.training.circumstances import PROCESS, this_process, without_user
 from throughline.training.record_file import in_words
 
 _T = TypeVar("_T")
@@ -228,7 +228,7 @@ def _record(run: Any, now: float) -> RunRecord:
 def _cause(line: str) -> str:
     """What stands at the end of a line in which every library on the way says where it was."""
     found = re.search(r"\[Errno[^\"')]*|Read timed out|too many \d+ error responses", line)
-    return found[0] if found else line
+    return found[0] if found else without_user(line)
 
 
 def _name(text: str) -> str:
