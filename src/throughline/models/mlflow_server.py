@@ -64,6 +64,7 @@ def connect(server: Server) -> Any:
             if importlib.util.find_spec(module) is None:
                 raise MissingExtra(package, "the registry of models", "train")
         os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")  # before it is loaded, or it calls home
+        os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "3")  # not the four minutes that its seven take
         client = ask(server, lambda: _client(server))
         _connected[key] = client
     return _connected[key]
