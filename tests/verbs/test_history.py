@@ -75,6 +75,12 @@ def test_what_was_done_past_the_record_and_in_it_is_said_with_exit_code_5(
     assert "'champion' is gone" in capsys.readouterr().out
     store._client.set_registered_model_alias("adds", "champion", "2")
     assert main(["history", "adds"]) == 0
+    key = next(key for key in store._model("adds").tags if key.startswith("throughline.evidence."))
+    text = store._model("adds").tags[key]
+    store._client.set_registered_model_tag("adds", key, text.replace("0.02", "0.92"))
+    assert main(["history", "adds"]) == 5
+    assert "the evidence of move 2 was changed after it was written down" in capsys.readouterr().out
+    store._client.set_registered_model_tag("adds", key, text)
     store._client.delete_registered_model_tag("adds", "throughline.history.000001")
     assert main(["history", "adds"]) == 5
     assert "move 1 was taken out of the record" in capsys.readouterr().out

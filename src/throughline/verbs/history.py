@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-import json
+import tempfile
 from dataclasses import dataclass
+from pathlib import Path
 
+from throughline.contracts.errors import ThroughlineError
+from throughline.evaluation.evidence import Evidence, read_evidence
 from throughline.registry.promotion import day
 from throughline.registry.registering import open_store
 from throughline.registry.trail import Entry, Trail, read_trail
@@ -90,8 +93,10 @@ def history(model: str, /) -> HistoryReport:
     """
     store = open_store()
     versions, trail, aliases = store.versions(model), read_trail(store.entries(model)), store.aliases(model)
-    moves = tuple(_move(store, model, entry) for entry in reversed(trail.entries))
-    faults = (*trail.faults, *_passed_by(trail, dict(aliases)))
+    kept = {entry.number: _kept(store, model, entry) for entry in trail.entries}
+    moves = tuple(_move(entry, kept[entry.number][0]) for entry in reversed(trail.entries))
+    damaged = [fault for _, faults in kept.values() for fault in faults]
+    faults = (*trail.faults, *damaged, *_passed_by(trail, dict(aliases)))
     names = {number: tuple(sorted(a for a, n in aliases.items() if n == number)) for number in aliases.values()}
     rows = tuple(_row(version, names.get(version.number, ())) for version in versions)
     return HistoryReport(model, str(store), rows, moves, faults)
@@ -102,24 +107,35 @@ def _row(version: Version, aliases: tuple[str, ...]) -> VersionRow:
     return VersionRow(version.number, version.sha256, day(version.created), by, aliases, version.run or "")
 
 
-def _move(store: Store, name: str, entry: Entry) -> MoveRow:
-    metric, data, checks = "", "", tuple[str, ...]()
-    if entry.evidence and (text := store.evidence(name, entry.evidence)):
-        try:
-            body = json.loads(text)
-            metric, data = str(body["metric"]), str(body["data_sha256"])
-            checks = tuple(map(_check, body["verdict"]["checks"]))
-        except (ValueError, KeyError, TypeError):
-            checks = ("the evidence that was kept cannot be read",)
+def _move(entry: Entry, kept: Evidence | None) -> MoveRow:
+    checks = tuple(
+        f"{'passed' if check.passed else 'FAILED'}  {check.name}: {check.observed} (limit {check.limit})"
+        for check in (kept.verdict.checks if kept else ())
+    )
     return MoveRow(
         entry.number, day(entry.at), entry.who, entry.action, entry.alias, entry.before, entry.after, entry.reason,
-        entry.overridden, entry.found, entry.evidence, metric, data, checks, entry.sealed_here,
+        entry.overridden, entry.found, entry.evidence, kept.metric if kept else "", kept.data_sha256 if kept else "",
+        checks, entry.sealed_here,
     )  # fmt: skip
 
 
-def _check(said: dict[str, object]) -> str:
-    passed = "passed" if said["passed"] else "FAILED"
-    return f"{passed}  {said['name']}: {said['observed']} (limit {said['limit']})"
+def _kept(store: Store, name: str, entry: Entry) -> tuple[Evidence | None, list[str]]:
+    """The evidence that a move rested on, as it was shown, or what has become of it."""
+    if not entry.evidence:
+        return None, []
+    text = store.evidence(name, entry.evidence)
+    if text is None:
+        return None, [f"the evidence of move {entry.number} was taken out of the record"]
+    with tempfile.TemporaryDirectory(prefix="throughline-") as folder:
+        path = Path(folder) / "evidence.json"
+        path.write_text(text, "utf-8")
+        try:
+            kept = read_evidence(path, trust=True)
+        except ThroughlineError:
+            kept = None
+    if kept is None or kept.checksum != entry.evidence:
+        return None, [f"the evidence of move {entry.number} was changed after it was written down"]
+    return kept, []
 
 
 def _passed_by(trail: Trail, aliases: dict[str, int]) -> list[str]:
