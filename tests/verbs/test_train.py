@@ -15,7 +15,9 @@ import pytest
 import throughline
 from throughline.cli import main
 from throughline.contracts.errors import InputError
+from throughline.data.lock import lock_data
 from throughline.models.artifact import read_artifact
+from throughline.testing.world import World, write_yolo
 from throughline.training.folder import steps_of
 from throughline.verbs.train import TrainReport
 
@@ -164,3 +166,13 @@ def test_a_loss_that_is_no_number_ends_the_run(here: Path) -> None:
         throughline.train(Path("small.yaml"), data="broken.npz", name="broken", device="cpu", log="jsonl")
     assert json.loads(Path("runs/train-broken/run.json").read_text())["state"] == "failed"
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_data_that_are_not_as_they_were_locked_are_not_learned_from(here: Path) -> None:
+    data = write_yolo(World(31, 160, 96), here / "street", 3, 2)
+    lock_data(data)
+    (here / "street" / "labels" / "train" / "000001.txt").write_text("")
+    with pytest.raises(InputError, match="not as it was locked") as caught:
+        throughline.train(trainer="torch_loop", data=str(data), name="locked")
+    assert "--lock" in caught.value.fix
+    assert not (here / "runs" / "train-locked").exists()

@@ -143,7 +143,17 @@ def device_of(asked: str) -> str:
     Config().updated({"device": asked}, "--device")
     if asked != "auto":
         return asked
-    return "gpu" if hardware.detect().gpus else "cpu"
+    if not hardware.detect().gpus:
+        return "cpu"
+    try:
+        import torch
+
+        sees = torch.cuda.is_available()
+    except ModuleNotFoundError:
+        sees = False
+    if not sees:
+        note("this machine has a GPU that PyTorch does not see: training on the CPU")
+    return "gpu" if sees else "cpu"
 
 
 def hold_to_lock(data: str) -> None:
