@@ -57,7 +57,7 @@ def _register(folder: Path, at: int, versions: int, shared: int, start: float) -
         os.dup2(said.fileno(), 2)
         try:
             time.sleep(max(0.0, start - time.time()))
-            store = open_store()
+            store = open_store(new=True)
             for number in range(shared + versions):
                 number = number if number < shared else _APART * (at + 1) + number
                 path = small_model(own / f"{number}.onnx", number)

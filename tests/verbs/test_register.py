@@ -53,6 +53,17 @@ def test_a_name_that_cannot_be_one_is_refused_before_anything_is_read(name: str,
     assert main(["register", "missing.onnx", name]) == 2
 
 
+def test_looking_for_a_name_makes_no_registry(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    for words in (["inspect", "models:/adds@champion"], ["history", "adds"], ["promote", "adds", "1"]):
+        assert main(words) == 2
+        assert "there is no registry" in capsys.readouterr().err
+    assert not list(tmp_path.glob("mlflow*"))
+
+
 def test_what_is_not_registered_is_said_with_what_is(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
     small_model(Path("model.onnx"))
     assert main(["register", "model.onnx", "adds"]) == 0

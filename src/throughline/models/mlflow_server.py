@@ -56,6 +56,16 @@ def server() -> Server:
     return Server(_absolute(tracking), _absolute(os.environ.get("MLFLOW_REGISTRY_URI") or tracking))
 
 
+def require(server: Server) -> None:
+    """Refuse to look for something in an embedded database that nobody has made: looking makes none."""
+    if server.database is not None and not server.database.exists():
+        raise InputError(
+            f"there is no registry: {server.database} does not exist",
+            "go to the folder that holds it, set MLFLOW_TRACKING_URI, or register a first model: "
+            "throughline register FILE NAME",
+        )
+
+
 def connect(server: Server) -> Any:
     """MLflow's client; the database is made the first time, by one process."""
     key = (server.tracking, server.registry, os.getpid())

@@ -13,8 +13,9 @@ from pathlib import Path
 from typing import Any, Final
 
 from throughline.contracts.errors import InputError
-from throughline.models.mlflow_server import Server, ask, connect, server
+from throughline.models.mlflow_server import Server, ask, connect, require, server
 from throughline.models.registered import fetch
+from throughline.models.registry_file import look_up
 
 _SCHEME: Final = "models:"
 _FORMS: Final = "write models:/NAME@ALIAS, models:/NAME/VERSION or models:/NAME/latest"
@@ -76,8 +77,10 @@ def local_path(reference: str | Path) -> Path:
         InputError: there is no such model, version or alias.
         ModelRefused: its bytes are not those that were registered, or opening it would run code.
     """
-    here = server()
-    return fetch(here, version_of(here, parse(reference)))
+    here, wanted = server(), parse(reference)
+    require(here)
+    found = None if here.database is None else look_up(here.database, wanted.name, wanted.version, wanted.alias)
+    return fetch(here, found or version_of(here, wanted))
 
 
 def version_of(here: Server, reference: Reference) -> Any:

@@ -24,6 +24,7 @@ from throughline.files import whole_file
 from throughline.models import passport as passports
 from throughline.models.identify import identify
 from throughline.models.mlflow_server import Server, ask, connect
+from throughline.models.registry_file import Row
 
 FILES_TAG: Final = "throughline.files"
 """The tag of a version that names its files with their hashes."""
@@ -195,8 +196,11 @@ def _copy(folder: Path, place: Path, name: str, sha256: str, label: str) -> None
 @contextmanager
 def _source(server: Server, version: Any, label: str) -> Iterator[Path]:
     """The folder that MLflow keeps a version in: as it lies here, or fetched from the tracking server."""
-    client = connect(server)
-    uri = str(ask(server, lambda: client.get_model_version_download_uri(version.name, str(version.version))))
+    if isinstance(version, Row):
+        uri = version.place
+    else:
+        client = connect(server)
+        uri = str(ask(server, lambda: client.get_model_version_download_uri(version.name, str(version.version))))
     parts, host = urlsplit(uri), urlsplit(server.tracking).hostname
     if parts.scheme in ("", "file"):
         if server.database is None and host is not None and host not in _HERE:
@@ -211,6 +215,7 @@ def _source(server: Server, version: Any, label: str) -> Iterator[Path]:
             f"{label}: its files lie at {uri}; only the tracking server itself is asked for files",
             "let the server hand them out (--serve-artifacts), or fetch them by hand and give the file",
         )
+    connect(server)  # before anything of MLflow is loaded
     from mlflow.artifacts import download_artifacts
 
     with tempfile.TemporaryDirectory(prefix="throughline-fetch-") as folder:

@@ -5,12 +5,20 @@ from __future__ import annotations
 from pathlib import Path
 
 from throughline.models.artifact import read_artifact
+from throughline.models.mlflow_server import require, server
 from throughline.registry.stores import STORES
 from throughline.registry.versions import Store, Version, checked_name
 
 
-def open_store(name: str = "mlflow") -> Store:
-    """The registry: the embedded one of this folder, or the server that ``MLFLOW_TRACKING_URI`` names."""
+def open_store(name: str = "mlflow", *, new: bool = False) -> Store:
+    """The registry: the embedded one of this folder, or the server that ``MLFLOW_TRACKING_URI`` names.
+
+    Args:
+        name: which kind of store.
+        new: make the embedded one where there is none.
+    """
+    if not new:
+        require(server())
     store: Store = STORES.make(name)
     return store
 
@@ -31,4 +39,4 @@ def register(
     """
     artifact = read_artifact(model)
     checked_name(name)
-    return (store or open_store()).add(artifact, name, run)
+    return (store or open_store(new=True)).add(artifact, name, run)

@@ -69,7 +69,7 @@ def register(model: Path, name: str, /) -> RegisterReport:
     """
     checked_name(name)
     artifact = read_artifact(model)
-    store = open_store()
+    store = open_store(new=True)
     version, new = add(artifact.path, name, store=store)
     aliases = store.aliases(name)
     promoted = tuple(sorted(alias for alias, number in aliases.items() if number == version.number))
