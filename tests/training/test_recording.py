@@ -40,6 +40,7 @@ class Away:
         self.away = self.blocked = False
         self.let_go, self.reached = threading.Event(), threading.Event()
         self.refused: set[int] = set()
+        self.calls = self.fails_each = 0
 
     def __str__(self) -> str:
         return "the log"
@@ -48,7 +49,8 @@ class Away:
         self.reached.set()
         if self.blocked:
             self.let_go.wait()
-        if self.away:
+        self.calls += 1
+        if self.away or (self.fails_each and self.calls % self.fails_each == 0):
             raise ConnectionError("no route to host")
 
     def start(self, *told: Any, **when: Any) -> str:
@@ -102,6 +104,26 @@ def test_a_log_that_is_away_is_told_when_it_is_back(log: Away, tmp_path: Path, s
     [record] = log.runs()
     assert (record.id, record.state, record.tags[RUN_KEY]) == (key, RunState.FINISHED, key)
     assert log.steps() == list(range(50))
+
+
+@pytest.mark.parametrize("each", [2, 3, 7])
+def test_a_log_that_fails_now_and_then_hears_everything_in_order(
+    log: Away, tmp_path: Path, said: list[str], monkeypatch: pytest.MonkeyPatch, each: int
+) -> None:
+    monkeypatch.setattr(recording, "_BREATH", 0.001)
+    monkeypatch.setattr(recording, "_LONGEST_PAUSE", 0.001)
+    log.fails_each = each
+    recorder = Recorder(log, tmp_path / "run", said.append)
+    recorder.start("one", {}, {})
+    for step in range(30):
+        log.reached.clear()
+        recorder.metrics({"loss": 1.0}, step)
+        recorder._woken.set()
+        log.reached.wait()
+    recorder.finish(RunState.FINISHED)
+    assert log.steps() == list(range(30))
+    assert [record.state for record in log.runs()] == [RunState.FINISHED]
+    assert sum("fails" in text for text in said) == sum("answers again" in text for text in said) > 0
 
 
 def test_a_log_that_never_comes_back_costs_the_end_no_more_than_its_patience(
@@ -185,7 +207,7 @@ def test_what_a_log_does_not_take_is_said_and_passed_over(log: Away, tmp_path: P
         recorder.metrics({"loss": 1.0, "note": "great"}, step)  # type: ignore[dict-item]
     recorder.artifact(tmp_path / "gone.txt")
     recorder.finish(RunState.FINISHED)
-    assert set(log.steps()) == {0, 1, 2, 4, 6, 7}
+    assert log.steps() == [0, 1, 2, 4, 6, 7]
     assert said[0] == "the metric 'note' is 'great', which is no number: it is passed over"
     assert said[1].startswith("the log does not take a line of this run: step 3 is not liked")
     assert len(said) == 2

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from throughline.cli import main
-from throughline.contracts.errors import InputError
+from throughline.contracts.errors import InputError, Unavailable
 from throughline.contracts.records import RunState
 from throughline.training.circumstances import PROCESS, this_process
 from throughline.training.recording import Recorder
@@ -170,3 +170,12 @@ def test_a_log_that_there_is_not_is_named(log: JsonLines) -> None:
     with pytest.raises(InputError, match="there is no run log 'mlfow'") as caught:
         runs(log="mlfow")
     assert "did you mean 'mlflow'?" in caught.value.fix
+
+
+def test_a_log_that_does_not_answer_is_named(log: JsonLines, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(self: JsonLines) -> object:
+        raise ConnectionError("no route to host")
+
+    monkeypatch.setattr(JsonLines, "runs", broken)
+    with pytest.raises(Unavailable, match=r"jsonl in .*runlog fails: no route to host"):
+        runs(log="jsonl")

@@ -6,11 +6,13 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol, runtime_checkable
+from typing import Final, Protocol, runtime_checkable
 
-from throughline.contracts.errors import InputError, ThroughlineError, Unavailable, first_line
-from throughline.contracts.records import NotTaken, RunLog, RunState
+from throughline.contracts.errors import InputError, MissingExtra, ThroughlineError, Unavailable, first_line
+from throughline.contracts.records import NotTaken, RunLog, RunRecord, RunState
 from throughline.training.record_file import RECORD, Line, RecordFile, record_of, rows_of
+
+_TOGETHER: Final = 500
 
 
 @runtime_checkable
@@ -61,12 +63,11 @@ def deliver(log: RunLog, folder: Path) -> Delivery:
         lines, refused = file.waiting(), list[str]()
         try:
             tell(log, file, folder, lambda error: refused.append(first_line(error)))
-        except ThroughlineError:
+        except MissingExtra:
             raise
         except Exception as error:
-            raise Unavailable(
-                f"{called(log)} fails: {first_line(error)}; {file.waiting()} lines are left", "try again later"
-            ) from None
+            problem, fix = _said(error)
+            raise Unavailable(f"{called(log)} fails: {problem}; {file.waiting()} lines are left", fix) from None
         return Delivery(folder, called(log), file.run, lines - len(refused), tuple(dict.fromkeys(refused)))
     finally:
         file.close()
@@ -79,7 +80,7 @@ def tell(log: RunLog, file: RecordFile, folder: Path, refused: Callable[[Excepti
         Exception: whatever keeps the log from hearing; the lines before are marked as told.
     """
     while lines := file.pending():
-        for group in _grouped(lines):
+        for group in _grouped(lines, isinstance(log, TakesMany)):
             run = file.run
             try:
                 run = _told(log, run, group, folder)
@@ -97,16 +98,38 @@ def tell(log: RunLog, file: RecordFile, folder: Path, refused: Callable[[Excepti
             file.told(group, run)
 
 
+def every_run(log: RunLog) -> list[RunRecord]:
+    """What a log has, the newest first.
+
+    Raises:
+        Unavailable: it does not answer.
+    """
+    try:
+        return list(log.runs())
+    except (InputError, MissingExtra):
+        raise
+    except Exception as error:
+        problem, fix = _said(error)
+        raise Unavailable(f"{called(log)} fails: {problem}", fix) from None
+
+
+def _said(error: Exception) -> tuple[str, str]:
+    if isinstance(error, ThroughlineError):
+        return error.problem, error.fix
+    return first_line(error), "see whether it is there, and try again"
+
+
 def called(log: RunLog) -> str:
     """What a log calls itself, for people and to know it again."""
     return str(log) if type(log).__str__ is not object.__str__ else type(log).__name__
 
 
-def _grouped(lines: Sequence[Line]) -> list[list[Line]]:
-    """Steps that follow each other go together."""
+def _grouped(lines: Sequence[Line], many: bool) -> list[list[Line]]:
+    """Steps that follow each other go together, where the log takes them together or not at all."""
     groups: list[list[Line]] = []
     for line in lines:
-        if "metrics" in line.row and groups and "metrics" in groups[-1][0].row:
+        last = groups[-1] if groups else []
+        if many and "metrics" in line.row and last and "metrics" in last[0].row and len(last) < _TOGETHER:
             groups[-1].append(line)
         else:
             groups.append([line])

@@ -10,7 +10,7 @@ from pathlib import Path
 from throughline.contracts.errors import InputError
 from throughline.contracts.records import RunLog, RunRecord
 from throughline.terminal import fields, styled, table
-from throughline.training.delivering import called, deliver
+from throughline.training.delivering import called, deliver, every_run
 from throughline.training.listing import (
     SHORTEST,
     Difference,
@@ -213,7 +213,7 @@ def runs(
     kept = run_log(log)
     if deliver is not None:
         return _delivered(kept, deliver, which)
-    every = [as_it_is(record) for record in kept.runs()]
+    every = [as_it_is(record) for record in every_run(kept)]
     if len(which) > 1:
         return _compared(called(kept), [one_of(name, every, called(kept)) for name in which], metric)
     trials = Counter(record.parent for record in every if record.parent)
