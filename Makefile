@@ -32,6 +32,7 @@ bench: .venv/.dev
 	$(BIN)/python benchmarks/faults.py --speed
 	$(BIN)/python benchmarks/bootstrap.py
 	$(BIN)/python benchmarks/compare.py --cases 5000 --detectors 1000
+	$(BIN)/python benchmarks/registry.py
 	$(BIN)/python benchmarks/optimize.py
 
 docs: .venv/.dev
