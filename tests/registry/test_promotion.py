@@ -181,6 +181,8 @@ def test_a_version_whose_files_were_changed_is_not_promoted(store: MlflowStore, 
     shutil.rmtree(Path(read_artifact("models:/street/1").path).parents[1])  # the cache
     with pytest.raises(ModelRefused, match="is not what was registered"):
         promote(store, "street", 2, evidence=evidence(three[0], three[1]))
+    assert register(three[1].path, "street", store=store)[0].number == 2  # which puts them back
+    promote(store, "street", 2, evidence=evidence(three[0], three[1]))
 
 
 def test_a_cached_file_that_was_changed_is_fetched_again(store: MlflowStore, three: list[Artifact]) -> None:

@@ -7,6 +7,7 @@ nor half. A server offers no such thing; there it is looked at right before the 
 from __future__ import annotations
 
 import os
+import shutil
 import sqlite3
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
@@ -17,7 +18,7 @@ from typing import Any, Final
 
 from throughline.contracts.artifacts import Artifact
 from throughline.contracts.errors import InputError, Unavailable, nearest
-from throughline.files import to_disk, writing
+from throughline.files import to_disk, whole_file, writing
 from throughline.models import registered
 from throughline.models.mlflow_server import Server, alone, ask, connect, server
 from throughline.models.registered import FILES_TAG
@@ -54,6 +55,8 @@ class MlflowStore:
         files = files_of(artifact)
         checked_name(name)
         if (known := self._of_content(name, files.content)) is not None:
+            if self._server.database is not None:
+                _mend(known, artifact)
             return known, False
         source, model_id = self._placed(artifact, files)
         tags = {FILES_TAG: files.to_json(), _CONTENT: files.content, _WHO: somebody()}
@@ -216,6 +219,17 @@ def _version(native: Any) -> Version:
         native.run_id or None,
         native,
     )
+
+
+def _mend(version: Version, artifact: Artifact) -> None:
+    """Put back what somebody changed or took away of a version's files, from the same bytes."""
+    files, folder = registered.files_of(version.native), Path(version.native.source)
+    if files is None or not folder.is_dir():
+        return
+    for name, sha256 in files.hashes.items():
+        if not registered.holds(folder / name, sha256):
+            with whole_file(folder / name) as draft:
+                shutil.copyfile(artifact.path if name == files.model else artifact.path.with_name(name), draft)
 
 
 def _moved_at_once(
