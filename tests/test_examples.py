@@ -150,7 +150,11 @@ def test_two_models_are_held_against_each_other(street: Path, tmp_path: Path) ->
 def test_the_list_of_examples_is_all_of_them_and_each_is_small() -> None:
     listed = set(re.findall(r"^\| \[`(\w+)\.py`\]", (EXAMPLES / "README.md").read_text(), re.M))
     assert listed == SMALL
-    assert {path.stem for path in EXAMPLES.glob("*.py")} == SMALL | {"next_version", "train_demo_model", "measure_demo_model"}
+    assert {path.stem for path in EXAMPLES.glob("*.py")} == SMALL | {
+        "next_version",
+        "train_demo_model",
+        "measure_demo_model",
+    }
     for name in SMALL:
         lines = (EXAMPLES / f"{name}.py").read_text().splitlines()
         assert len(lines) <= 40
