@@ -55,8 +55,8 @@ def write_onnx(
         known = Passport(file=target.name, sha256="", size=0, format="pt2", **about)
         save_program(Artifact(target, known, False), found, folder / "program.pt2")
         program = read_artifact(folder / "program.pt2", Given(**about))
-        named = replace(program.passport, **interface_of(found))  # the file says what PyTorch called them
-        program = replace(program, passport=named)
+        interface: dict[str, Any] = {**interface_of(found)}  # the file says what PyTorch called them
+        program = replace(program, passport=replace(program.passport, **interface))
         graph = follow(program, [Link("to_onnx", {"trust": True})], folder / "graph", target.stem)
         verified = verify_models(
             program, graph.artifact, data=data, arrays=arrays, steps=graph.steps, trust=True, conf=conf, part=False
@@ -78,7 +78,8 @@ def _symbols_unchecked() -> Iterator[None]:
     import sys
 
     replaced: list[tuple[Any, Any]] = []
-    for module in [one for name, one in sys.modules.items() if name.startswith("transformers.")]:
+    loaded: list[Any] = [one for name, one in sys.modules.items() if name.startswith("transformers.")]
+    for module in loaded:
         if "torch_compilable_check" in vars(module):
             replaced.append((module, module.torch_compilable_check))
             module.torch_compilable_check = lambda *_, **__: None
