@@ -2,6 +2,9 @@ from __future__ import annotations
 
 import dataclasses
 import logging
+import os
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Mapping
@@ -281,3 +284,19 @@ def test_warm_up_makes_its_own_feeds(model: Path) -> None:
     with open_model(model) as session:
         session.warm_up()
         assert session.get_performance_stats().calls == 0
+
+
+def test_no_runtime_reports_its_use_to_its_maker(tmp_path: Path) -> None:
+    program = (
+        "import numpy as np, throughline\n"
+        "from throughline.bundled import DETECTOR\n"
+        "for backend in ('onnxruntime', 'openvino'):\n"
+        "    with throughline.open_model(DETECTOR, backend=backend) as model:\n"
+        "        model.predict({'images': np.zeros((1, 3, 64, 64), np.float32)})\n"
+    )
+    homes = {"HOME": str(tmp_path), "XDG_CACHE_HOME": str(tmp_path / "cache"), "XDG_STATE_HOME": str(tmp_path)}
+    about = {name: value for name, value in os.environ.items() if name not in ("ORT_DISABLE_TELEMETRY", "CI")}
+    ran = subprocess.run([sys.executable, "-c", program], env={**about, **homes}, capture_output=True, check=False)
+    assert ran.returncode == 0, ran.stderr
+    kept = [path for path in tmp_path.rglob("*") if path.is_file()]
+    assert not [path for path in kept if "deviceid" in path.name or "telemetry" in str(path) or path.suffix == ".db"]
