@@ -11,9 +11,10 @@ import numpy as np
 import pytest
 
 import throughline
-from throughline.bundled import WEIGHTS
+from throughline.bundled import DETECTOR, WEIGHTS
 from throughline.contracts.errors import InputError, Unavailable
 from throughline.models import passport as passports
+from throughline.models.artifact import read_artifact
 from throughline.models.session import open_model
 from throughline.testing.trainers import TrainerConformance
 from throughline.testing.world import LABELS, World
@@ -216,3 +217,23 @@ def test_pictures_that_nobody_has_labelled_are_refused(tmp_path: Path, small_str
     recipe = read_recipe(None, {"trainer": "torch_loop", "data": small_streets.parent / "images" / "train"})
     with pytest.raises(InputError, match="nobody has said what is on"):
         begin(recipe, Run(tmp_path, lambda values, step: None, print))
+
+
+def test_a_teacher_says_what_is_on_pictures_that_nobody_labelled(tmp_path: Path) -> None:
+    write_yolo(World(8, 320, 192), tmp_path / "street", train=6, val=2)
+    shutil.rmtree(tmp_path / "street" / "labels" / "train")
+    said: list[str] = []
+    recipe = read_recipe(
+        None,
+        {
+            "trainer": "torch_loop", "data": str(tmp_path / "street" / "data.yaml"), "teacher": str(DETECTOR),
+            "width": 0.5, "imgsz": "192x320", "epochs": 1, "batch": 3,
+        },
+    )  # fmt: skip
+    (tmp_path / "run").mkdir()
+    trained = TRAINERS.make("torch_loop", recipe, Run(tmp_path / "run", lambda *_: None, said.append))
+    assert trained.path.stat().st_size < DETECTOR.stat().st_size / 2
+    used = trained.steps[0].options
+    assert used["teacher"] == {"name": DETECTOR.name, "sha256": read_artifact(DETECTOR).sha256}
+    assert any("detector.onnx says what is on 6 pictures" in line for line in said)
+    assert used["validation"]["pictures"] == 2

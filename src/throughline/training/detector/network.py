@@ -18,12 +18,16 @@ BINS: Final = 16
 """A side of a box is a distribution over so many distances, in strides."""
 
 
-def build(classes: int) -> torch.nn.Module:
+def build(classes: int, width: float = 1.0) -> torch.nn.Module:
     """The untrained detector for so many classes: ``images`` b x 3 x h x w in, b x (4 + classes) x n out.
 
     Each column of the answer is a box as centre, width and height in pixels of the input,
     and a score from 0 to 1 for every class. While it is training it returns the
     raw distributions and scores of each stride instead.
+
+    Args:
+        classes: how many there are.
+        width: how many channels every layer has, as a share of the bundled file's.
     """
     import torch
     from torch import nn
@@ -91,16 +95,16 @@ def build(classes: int) -> torch.nn.Module:
 
         def __init__(self) -> None:
             super().__init__()
-            width = 64
-            self.stem = nn.Sequential(conv(3, 16, 3, 2), conv(16, 24, 3, 2), Stage(24, 1))
-            self.fine = nn.Sequential(conv(24, 48, 3, 2), Stage(48, 2))
-            self.middle = nn.Sequential(conv(48, 96, 3, 2), Stage(96, 2))
-            self.coarse = nn.Sequential(conv(96, 160, 3, 2), Stage(160, 1), Context(160))
-            self.lateral = nn.ModuleList(conv(channels, width, 1) for channels in (48, 96, 160))
-            self.down = nn.ModuleList(nn.Sequential(light(width), light(width)) for _ in range(2))
-            self.shrink = nn.ModuleList(light(width, 2) for _ in range(2))
-            self.up = nn.ModuleList(light(width) for _ in range(2))
-            self.heads = nn.ModuleList(Head(width) for _ in STRIDES)
+            a, b, c, d, e, neck = (max(8, 8 * round(width * one / 8)) for one in (16, 24, 48, 96, 160, 64))
+            self.stem = nn.Sequential(conv(3, a, 3, 2), conv(a, b, 3, 2), Stage(b, 1))
+            self.fine = nn.Sequential(conv(b, c, 3, 2), Stage(c, 2))
+            self.middle = nn.Sequential(conv(c, d, 3, 2), Stage(d, 2))
+            self.coarse = nn.Sequential(conv(d, e, 3, 2), Stage(e, 1), Context(e))
+            self.lateral = nn.ModuleList(conv(channels, neck, 1) for channels in (c, d, e))
+            self.down = nn.ModuleList(nn.Sequential(light(neck), light(neck)) for _ in range(2))
+            self.shrink = nn.ModuleList(light(neck, 2) for _ in range(2))
+            self.up = nn.ModuleList(light(neck) for _ in range(2))
+            self.heads = nn.ModuleList(Head(neck) for _ in STRIDES)
             self.register_buffer("distances", torch.arange(BINS, dtype=torch.float32), persistent=False)
 
         def forward(self, images: torch.Tensor) -> Any:

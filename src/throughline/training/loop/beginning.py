@@ -13,6 +13,7 @@ from throughline.models import passport as passports
 from throughline.training.loop.arrays import ArrayLesson
 from throughline.training.loop.lessons import Lesson
 from throughline.training.loop.pictures import PictureLesson, train_and_val
+from throughline.training.loop.teaching import Teacher
 from throughline.training.recipe import Recipe
 from throughline.training.run import Run
 
@@ -54,11 +55,14 @@ def begin(recipe: Recipe, run: Run) -> Begun:
         lesson = ArrayLesson(path, options.task, options.holdout, recipe.seed)
         network = _built(options.model)
     else:
-        data = train_and_val(recipe.data, options.holdout, recipe.seed)
-        network = _network_for(options.model, data[0].labels)
+        teacher = Teacher(options.teacher, run.say, trust=run.trust) if getattr(options, "teacher", "") else None
+        data = train_and_val(recipe.data, options.holdout, recipe.seed, teacher)
+        network = _network_for(options.model, data[0].labels, getattr(options, "width", 1.0))
         usual = "classify" if data[0].task == "classify" else "yolo"
         decoder, stride = str(getattr(network, "decoder", usual)), int(getattr(network, "stride", 32))
         lesson = PictureLesson(data, options, recipe.seed, decoder, stride)
+        if teacher is not None:
+            lesson.used = {**lesson.used, "teacher": teacher.named()}
         if options.task not in ("auto", lesson.task):
             raise InputError(f"task: {options.task}: {recipe.data} is for the task '{lesson.task}'", "task: auto")
         if lesson.task == "classify" and options.model == BUNDLED:
@@ -84,12 +88,12 @@ def _weights(asked: str) -> Path | None:
     return path
 
 
-def _network_for(model: str, labels: tuple[str, ...]) -> torch.nn.Module:
+def _network_for(model: str, labels: tuple[str, ...], width: float) -> torch.nn.Module:
     if model != BUNDLED:
         return _built(model)
     from throughline.training.detector.network import build
 
-    return build(len(labels))
+    return build(len(labels), width)
 
 
 def _built(model: str) -> torch.nn.Module:

@@ -19,6 +19,7 @@ from throughline.evaluation.tally import tally
 from throughline.training.loop.arrays import plain_loss
 from throughline.training.loop.lessons import Interface
 from throughline.training.loop.picture_store import PictureStore, varied
+from throughline.training.loop.teaching import Teacher
 from throughline.vision.canvas import canvas_for, read_size
 from throughline.vision.decoders import DECODERS
 from throughline.vision.letterbox import Letterbox
@@ -33,21 +34,20 @@ _CONF, _IOU, _MOST = 0.001, 0.7, 300
 """As ``evaluate`` measures."""
 
 
-def train_and_val(spec: str, holdout: float, seed: int) -> tuple[DataSet, DataSet, str]:
-    """What to learn from and what to be judged by; a share is held out where the data have no val split; the hash."""
+def train_and_val(spec: str, holdout: float, seed: int, teacher: Teacher | None = None) -> tuple[DataSet, DataSet, str]:
+    """What to learn from and what to be judged by; a share is held out where the data have no val split; the hash.
+
+    A teacher says what is on the pictures to learn from, and on the others only where nobody else has.
+    """
+    if teacher is not None:
+        return _taught(spec, holdout, seed, teacher)
     with readable(spec):
         splits = index_of(spec, Problems())[1].splits
     if "train" in splits and "val" in splits:
         train, val = _labelled(open_data(spec, "train")), open_data(spec, "val")
         return train, val, train.sha256
     whole = _labelled(open_data(spec, "train" if "train" in splits else None))
-    names, groups = [one.name for one in whole], [one.group for one in whole]
-    rows = split(names, groups, {"train": 1 - holdout, "val": holdout}, seed)
-    train, val = (
-        dataclasses.replace(whole, name=f"{whole.name} ({part})", samples=[whole.samples[row] for row in rows[part]])
-        for part in ("train", "val")
-    )
-    return train, val, whole.sha256
+    return *_parted(whole, holdout, seed), whole.sha256
 
 
 @final
@@ -159,6 +159,35 @@ class PictureLesson:
         if self._store.kept and number == len(self._shown) and len(self._val) <= max(64, self.size):
             self._shown.append((buffer, fits))
         return buffer, fits
+
+
+def _parted(whole: DataSet, holdout: float, seed: int) -> tuple[DataSet, DataSet]:
+    names, groups = [one.name for one in whole], [one.group for one in whole]
+    rows = split(names, groups, {"train": 1 - holdout, "val": holdout}, seed)
+    train, val = (
+        dataclasses.replace(whole, name=f"{whole.name} ({part})", samples=[whole.samples[row] for row in rows[part]])
+        for part in ("train", "val")
+    )
+    return train, val
+
+
+def _taught(spec: str, holdout: float, seed: int, teacher: Teacher) -> tuple[DataSet, DataSet, str]:
+    with readable(spec):
+        splits = index_of(spec, Problems())[1].splits
+    whole = open_data(spec, "train" if "train" in splits else None)
+    if "val" in splits:
+        train, val = whole, open_data(spec, "val")
+    else:
+        train, val = _parted(whole, holdout, seed)
+    if val.task is None or any(sample.truth is None for sample in val):
+        val = teacher.taught(val)
+    elif val.labels != teacher.artifact.labels:
+        raise InputError(
+            f"teacher: {teacher.artifact.path} knows {', '.join(teacher.artifact.labels)}; the pictures to be judged "
+            f"by are labelled with {', '.join(val.labels)}",
+            "give a teacher of the same classes, in the same order",
+        )
+    return teacher.taught(train), val, whole.sha256
 
 
 def _labelled(data: DataSet) -> DataSet:

@@ -30,7 +30,9 @@ class Options:
     model: str = setting(
         BUNDLED, "the network", "bundled, or what builds it: package.module:factory", pattern=r"bundled|[\w.]+:[\w.]+"
     )
+    width: float = setting(1.0, "how wide the bundled network is made, as a share of its own", "0.25 to 4", 0.25, 4)
     weights: str = setting("", "what it begins with", "bundled, a .safetensors file, or nothing for random numbers")
+    teacher: str = setting("", "who says what is on the pictures", "a model that runs here, or nothing for the labels")
     task: str = setting("auto", "what it learns", "", choices=("auto", "detect", "classify", "regress"))
     epochs: int = setting(10, "how often it sees everything", "1 to 100000", 1, 100_000)
     batch: int = setting(8, "samples in one step", "1 to 65536", 1, 65_536)

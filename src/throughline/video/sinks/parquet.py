@@ -16,7 +16,7 @@ from throughline.plugins import Plugin
 from throughline.video.sinks._parts import Parts
 
 if TYPE_CHECKING:
-    import pyarrow as pa  # type: ignore[import-untyped]
+    import pyarrow as pa
 
 _GROUP = 65_536
 _SIDES = ("x1", "y1", "x2", "y2")
@@ -76,7 +76,7 @@ class ParquetSink:
 
 def _join(paths: Sequence[Path], draft: Path, *, schema: pa.Schema) -> None:
     import pyarrow as pa
-    import pyarrow.parquet as pq  # type: ignore[import-untyped]
+    import pyarrow.parquet as pq
 
     waiting = pa.Table.from_batches([], schema)
     with pq.ParquetWriter(str(draft), schema) as whole:
