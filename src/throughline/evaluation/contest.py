@@ -20,7 +20,7 @@ from throughline.evaluation.answers import answers, in_common
 from throughline.evaluation.asking import answered, labelled, task_of
 from throughline.evaluation.comparison_parts import CLASS, Split
 from throughline.evaluation.slices import LIGHT, light_of, named_parts, values_of
-from throughline.evaluation.tabular import ask_rows, features_of, row_tallies
+from throughline.evaluation.tabular import ask_rows, row_tallies, rows_for
 from throughline.evaluation.tally import AccuracyTally, Tally, tally
 from throughline.models.session import Session, open_model
 from throughline.vision.detector import Detector, detector_for, input_size
@@ -140,9 +140,8 @@ def over_rows(sides: Sides, table: Table, how: Opening, slices: Sequence[str]) -
     measured: tuple[list[Mapping[str, Tally]], list[Mapping[str, Tally]]] = ([], [])
     for side, tallies in zip(sides, measured, strict=True):
         for artifact in side:
-            features = features_of(table)
             with _opened(artifact, how) as session:
-                tallies.append(row_tallies(table, artifact, ask_rows(session, features)))
+                tallies.append(row_tallies(table, artifact, ask_rows(session, rows_for(artifact, table))))
                 ran_on[str(artifact.path)] = str(session)
     shared = [name for name in measured[0][0] if all(name in one for side in measured for one in side)]
     if not shared:

@@ -15,6 +15,7 @@ import numpy as np
 from throughline.contracts.artifacts import Array, Artifact, Predictor
 from throughline.contracts.errors import InputError
 from throughline.contracts.tables import Table
+from throughline.data.encoding import Columns
 from throughline.evaluation.scored import ScoreTally
 from throughline.evaluation.tally import AccuracyTally, Floats
 
@@ -77,6 +78,12 @@ def features_of(table: Table, order: tuple[str, ...] = ()) -> Array:
                 "give a table whose columns are numbers, as the model was trained on",
             )
     return np.stack([table.columns[name].astype(np.float64) for name in names], axis=1)
+
+
+def rows_for(artifact: Artifact, table: Table) -> Array:
+    """The rows as this model takes them: by its passport where that says its columns, else all but the target."""
+    columns = Columns.told_by(artifact.passport.steps)
+    return features_of(table) if columns is None else columns.rows(table)
 
 
 def row_tallies(table: Table, artifact: Artifact, said: RowAnswers) -> Mapping[str, AccuracyTally | ScoreTally]:

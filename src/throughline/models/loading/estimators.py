@@ -17,7 +17,7 @@ from throughline.contracts.errors import InputError, MissingExtra, ModelRefused,
 
 FORMATS: Final = ("skops", "xgboost", "lightgbm")
 _TRAINED_PARTS: Final = frozenset({
-    "collections.OrderedDict",
+    "collections.OrderedDict", "numpy.dtype",
     "lightgbm.basic.Booster", "lightgbm.sklearn.LGBMClassifier", "lightgbm.sklearn.LGBMRegressor",
     "sklearn._loss.link.IdentityLink", "sklearn._loss.link.Interval", "sklearn._loss.link.LogLink",
     "sklearn._loss.link.LogitLink", "sklearn._loss.link.MultinomialLogit",
