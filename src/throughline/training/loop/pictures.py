@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from throughline.contracts.artifacts import TensorSpec
+from throughline.contracts.detections import Detections
 from throughline.contracts.errors import InputError
 from throughline.contracts.samples import DataSet
 from throughline.data.problems import Problems
@@ -70,7 +71,7 @@ class PictureLesson:
         self.canvas = _canvas(train, options.imgsz, stride, self._preprocess.stretch)
         self._store = PictureStore(train.samples, self.canvas, options.scale)
         self._store.read_all()
-        self._truth = [_known(sample.truth, sample.name) for sample in val]
+        self.truth = [_known(sample.truth, sample.name) for sample in val]
         self._shown: list[tuple[npt.NDArray[np.float32], list[Letterbox]]] = []
 
     def batch(self, rows: Sequence[int], epoch: int) -> tuple[torch.Tensor, ...]:
@@ -101,9 +102,13 @@ class PictureLesson:
 
     def measure(self, network: torch.nn.Module, device: torch.device) -> dict[str, float]:
         """The task's metric, on every picture that is kept for it, as its decoder reads them."""
+        return {self.metric: tally(self.task, self.answers(network, device), self.truth).value()}
+
+    def answers(self, network: torch.nn.Module, device: torch.device) -> list[Detections]:
+        """What it says of every picture that is kept to judge it by, as its decoder reads it."""
         import torch
 
-        found: list[Any] = []
+        found: list[Detections] = []
         least = 0.0 if self.task == "classify" else _CONF
         for start in range(0, len(self._val), _AT_ONCE):
             buffer, fits = self._val_batch(start)
@@ -112,16 +117,18 @@ class PictureLesson:
                 answer = {"output0": answer}
             outputs = {name: one.float().cpu().numpy() for name, one in answer.items()}
             found += self._decode(outputs, fits, labels=self.labels, conf=least, iou=_IOU, max_det=_MOST)
-        measured = {self.metric: tally(self.task, found, self._truth).value()}
-        return measured
+        return found
 
     def baseline(self) -> dict[str, float]:
         """The commonest class; there is nothing plain that finds objects."""
         if self.task != "classify":
             return {}
-        kinds = [int(self._store.shot(row)[2][0]) for row in range(self.size)]
-        commonest = np.bincount(kinds).argmax()
-        return {self.metric: float(np.mean([truth.class_id[0] == commonest for truth in self._truth]))}
+        commonest = self.commonest()
+        return {self.metric: float(np.mean([truth.class_id[0] == commonest for truth in self.truth]))}
+
+    def commonest(self) -> int:
+        """The class of most of the pictures to learn from."""
+        return int(np.bincount([int(self._store.shot(row)[2][0]) for row in range(self.size)]).argmax())
 
     def interface(self) -> Interface:
         """Pictures of any size in whole strides."""

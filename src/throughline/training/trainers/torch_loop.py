@@ -7,14 +7,11 @@ anywhere and goes on ends with the weights, byte for byte, that it would have ha
 
 from __future__ import annotations
 
-import shutil
 from dataclasses import dataclass
 from typing import final
 
-from throughline.contracts.artifacts import Step
 from throughline.plugins import Plugin
 from throughline.settings import setting
-from throughline.terminal import only_warnings
 from throughline.training.recipe import Recipe
 from throughline.training.run import Run, Trained
 
@@ -61,35 +58,13 @@ class Options:
 
 def train(recipe: Recipe, run: Run) -> Trained:
     """Carry out a recipe."""
-    import torch
-
     from throughline.training.loop.beginning import begin
-    from throughline.training.loop.loop import Loop
     from throughline.training.loop.surroundings import seeded, torch_device
-    from throughline.training.trainers._program import write_onnx
+    from throughline.training.trainers._looped import carried_through
 
-    device, path = torch_device(run.device), run.folder / "model.onnx"
+    device = torch_device(run.device)
     with seeded(recipe.seed, device):
-        begun = begin(recipe, run)
-        loop = Loop(begun.network, begun.lesson, recipe.options, run, recipe.seed, device)
-        if run.resume:
-            for draft in run.folder.glob(f".{path.stem}-*"):
-                shutil.rmtree(draft)  # what a kill left of a file that was being made
-            loop.go_on()
-        ended = loop.carry_out()
-        run.say(f"{ended.why}; the best weights are those of epoch {ended.epoch}")
-        lesson, network = begun.lesson, loop.answering.cpu().to(memory_format=torch.contiguous_format)
-        taken = lesson.interface().named_for(network)
-        about = dict(taken.about) | ({"licence": begun.licence} if begun.licence else {})
-        with only_warnings():
-            verified = write_onnx(
-                network, path, taken.inputs, taken.example, about, data=taken.pictures, arrays=taken.arrays
-            )
-    return Trained(
-        path, ended.metrics, lesson.metric, lesson.higher_is_better, lesson.sha256, about,
-        baseline=lesson.baseline(), parent=begun.parent, steps=(Step("data", lesson.used),),
-        evidence=(verified.verdict,),
-    )  # fmt: skip
+        return carried_through(begin(recipe, run), recipe, run, device)[0]
 
 
 PLUGIN = Plugin(
