@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from throughline.verbs.demo import demo
     from throughline.verbs.doctor import doctor
     from throughline.verbs.evaluate import evaluate
+    from throughline.verbs.explain import explain
     from throughline.verbs.export import export
     from throughline.verbs.history import history
     from throughline.verbs.inspect import inspect
@@ -75,6 +76,7 @@ _HOMES = {
     "verbs.demo": ("demo",),
     "verbs.doctor": ("doctor",),
     "verbs.evaluate": ("evaluate",),
+    "verbs.explain": ("explain",),
     "verbs.export": ("export",),
     "verbs.history": ("history",),
     "verbs.inspect": ("inspect",),
@@ -96,8 +98,8 @@ __all__ = [
     "Artifact", "Check", "Config", "Detection", "Detections", "Frame", "HybridTracker", "InputError", "MissingExtra",
     "ModelManager", "ModelRefused", "Passport", "PassportMismatch", "Predictor", "Session", "SettingsError",
     "SourceFailed", "TensorRTConverter", "TensorSpec", "ThroughlineError", "Unavailable", "Verdict", "VideoProcessor",
-    "bench", "compare", "demo", "doctor", "evaluate", "export", "history", "inspect", "open_model", "optimize",
-    "promote", "read_artifact", "register", "rollback", "run", "runs", "train", "tune", "verify",
+    "bench", "compare", "demo", "doctor", "evaluate", "explain", "export", "history", "inspect", "open_model",
+    "optimize", "promote", "read_artifact", "register", "rollback", "run", "runs", "train", "tune", "verify",
 ]  # fmt: skip
 
 

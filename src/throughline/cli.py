@@ -23,6 +23,7 @@ VERBS = {
     "bench": "How fast models are here: alone, with everything around them, and over a whole video",
     "evaluate": "How good a model is on labelled data, how sure that is, for whom it is worse, what it gets wrong",
     "compare": "Whether one model is better than another on the same data, not worse, worse, or too close to tell",
+    "explain": "Where a model looked in a picture, or what each column of a row added to its answer",
     "train": "The next version of a model by a recipe, which can be killed, goes on, and can be done again",
     "tune": "Many values of a recipe tried, the best kept; of several objectives, the front of them",
     "runs": "The runs of training that were written down: a list, one whole, or several side by side",
