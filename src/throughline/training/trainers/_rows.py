@@ -20,6 +20,7 @@ from throughline.data.columns import missing_in
 from throughline.data.encoding import Columns
 from throughline.data.splits import split
 from throughline.data.tables import open_table
+from throughline.files import whole_file
 
 _FEW: Final = 20
 """Whole numbers that take no more values than this are classes, unless somebody says otherwise."""
@@ -46,6 +47,7 @@ class Rows:
         train: what is learned from.
         stop: what says when boosting has gone on for long enough.
         val: what judges.
+        judging: the table's rows that judge, with all their columns.
         shared: rows that judge and whose numbers are also among those that are learned from.
         unknown: rows that judge and hold a text that was not learned, by column.
     """
@@ -56,6 +58,7 @@ class Rows:
     train: Part
     stop: Part
     val: Part
+    judging: Table
     shared: int
     unknown: Mapping[str, int]
 
@@ -92,7 +95,21 @@ def read_rows(recipe_data: str, options: Any, seed: int) -> Rows:
     learned = {row.tobytes() for row in x[parts["train"]]}
     train, stop, val = (Part(x[parts[name]], y[parts[name]]) for name in ("train", "stop", "val"))
     shared = sum(row.tobytes() in learned for row in x[parts["val"]])
-    return Rows(table, columns, labels, train, stop, val, shared, columns.unknown(table.rows(parts["val"])))
+    judging = table.rows(parts["val"])
+    return Rows(table, columns, labels, train, stop, val, judging, shared, columns.unknown(judging))
+
+
+def write_rows(rows: Rows, path: Path) -> None:
+    """The rows that judge, as a table of their own: what two models can be compared on."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    arrays = {
+        name: pa.array(column, pa.string()) if column.dtype == object else pa.array(column, from_pandas=True)
+        for name, column in rows.judging.columns.items()
+    }
+    with whole_file(path) as draft:
+        pq.write_table(pa.table(arrays), draft)
 
 
 def _parts(table: Table, options: Any, seed: int) -> Mapping[str, Array]:

@@ -51,7 +51,7 @@ def train(recipe: Recipe, run: Run) -> Trained:
     from throughline.models.chain import drafting
     from throughline.models.loading.estimators import open_estimator
     from throughline.training.trainers._estimators import ENDINGS, fitted, scores, write
-    from throughline.training.trainers._rows import read_rows
+    from throughline.training.trainers._rows import read_rows, write_rows
 
     options: Options = recipe.options
     rows = read_rows(recipe.data, options, recipe.seed)
@@ -66,7 +66,7 @@ def train(recipe: Recipe, run: Run) -> Trained:
 
     def tell(values: Mapping[str, float], step: int) -> None:
         nonlocal last
-        run.log({f"val/{name}": value for name, value in values.items()}, step)
+        run.log(values, step)
         last = step
 
     estimator = fitted(rows, options, recipe.seed, tell)
@@ -83,6 +83,7 @@ def train(recipe: Recipe, run: Run) -> Trained:
         metrics = scores(opened.answers(rows.val.x), rows.val, rows.labels)
         run.log({f"val/{name}": value for name, value in metrics.items()}, last + 1)
         put_in_place(draft, path)
+    write_rows(rows, run.folder / "held-out.parquet")
     _judge(metrics, baseline, baselines, metric, higher, run)
     _as_onnx(path, rows, about, learned, run)
     return Trained(
@@ -120,7 +121,7 @@ def _baselines(
         name: scores(Estimator(model, rows.val.x.shape[1], classes).answers(rows.val.x), rows.val, rows.labels)
         for name, model in made.items()
     }
-    run.log({f"val/{name}/{metric}": values[metric] for name, values in found.items()}, 0)
+    run.log({f"baseline/{name}/{metric}": values[metric] for name, values in found.items()}, 0)
     run.say(
         "to be better than: " + ", ".join(f"{name} {metric} {values[metric]:.4f}" for name, values in found.items())
     )

@@ -72,7 +72,7 @@ def train(recipe: Recipe, run: Run) -> Trained:
         made = folds_of(series, shape, known, number, options, recipe.seed)
         folds += made
         logged = {f"val/{name}": value for name, value in scores(made).items()}
-        run.log(logged | {f"val/naive/{name}": value for name, value in scores(made, False).items()}, number)
+        run.log(logged | {f"baseline/{name}": value for name, value in scores(made, False).items()}, number)
     metrics, baseline = scores(folds), scores(folds, forecast=False)
     _judge(metrics, baseline, options, run)
     forecaster = fit(series, shape, options, recipe.seed)
