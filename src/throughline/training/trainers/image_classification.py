@@ -91,8 +91,9 @@ def train(recipe: Recipe, run: Run) -> Trained:
                 network = new_network(options.model, options.width, labels, transformers)
         held_to_size(network, lesson.pictures.canvas, labels)
         trained, learned = carried_through(Begun(network, lesson, parent), recipe, run, device)
-    shutil.rmtree(run.folder / WEIGHTS, ignore_errors=True)
-    save_network(learned, run.folder / WEIGHTS)
+        with offline(recipe.seed):
+            shutil.rmtree(run.folder / WEIGHTS, ignore_errors=True)
+            save_network(learned, run.folder / WEIGHTS)
     return trained
 
 

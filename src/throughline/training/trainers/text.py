@@ -93,10 +93,13 @@ def train(recipe: Recipe, run: Run) -> Trained:
         )
         if not run.resume:
             run.log({f"word counts/{name}": value for name, value in counted.items()}, 0)
-        module, tokenizer, metrics = _learned(texts, recipe, run, transformers)
+        module, tokenizer, metrics = learned(texts, recipe, run, transformers)
         companion = write_tokens(tokenizer, options.longest, run.folder / "tokenizer.json")
         about = {"task": "classify", "labels": texts.labels}
         path = run.folder / "model.onnx"
+        if run.resume:
+            for draft in run.folder.glob(f".{path.stem}-*"):
+                shutil.rmtree(draft)  # what a kill left of a file that was being made
         verified = write_onnx(
             _logits_of(module), path, _interface(), _example(), about,
             arrays=_arrays([text for text, _ in texts.val[:_PROVEN_ON]], tokenizer, options.longest),
@@ -109,7 +112,7 @@ def train(recipe: Recipe, run: Run) -> Trained:
     )  # fmt: skip
 
 
-def _learned(texts: Texts, recipe: Recipe, run: Run, transformers: Any) -> tuple[Any, Any, dict[str, float]]:
+def learned(texts: Texts, recipe: Recipe, run: Run, transformers: Any) -> tuple[Any, Any, dict[str, float]]:
     """The network, its tokenizer and its metrics: those of a run that had learned already, or learned now."""
     options: Options = recipe.options
     if (metrics := learned_before(run)) is not None:
