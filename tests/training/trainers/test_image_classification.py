@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from throughline.testing.trainers import TrainerConformance
 from throughline.testing.world import World
 from throughline.testing.world.folder import save_picture
 from throughline.testing.world.yolo import write_yolo
+from throughline.training.loop.pictures import PictureLesson, train_and_val
 from throughline.training.recipe import read_recipe
 from throughline.training.run import Run, Trained
 from throughline.training.trainers import TRAINERS
@@ -36,7 +37,10 @@ def one_thread() -> Iterator[None]:
     """Threads of a network this small wait for one another, where other processes want the cores too."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("OMP_NUM_THREADS", "1")
+        before = torch.get_num_threads()
+        torch.set_num_threads(1)
         yield
+        torch.set_num_threads(before)
 
 
 def write_shapes(root: Path, train: int = 48, val: int = 12) -> Path:
@@ -86,19 +90,22 @@ class TestImageClassification(TrainerConformance):
         whole, folder = self.carried(), Path(self._room.name) / "killed"
         folder.mkdir()
 
-        def kill(values: Mapping[str, float], step: int) -> None:
-            if step == 6:
-                raise Killed
+        def killed_in(epoch: int) -> Callable[[Mapping[str, float], int], None]:
+            def kill(values: Mapping[str, float], step: int) -> None:
+                steps.append(step)
+                if step == epoch:
+                    raise Killed
 
+            return kill
+
+        steps: list[int] = []
         with pytest.MonkeyPatch.context() as patch:
             patch.setitem(loop.SECONDS, "between epochs", 0.0)
-            with pytest.raises(Killed):
-                carried(self.recipe().values(), Run(folder, kill, print))
-        steps: list[int] = []
-        again = Run(folder, lambda _, step: steps.append(step), print, resume=True)
-        trained = carried(self.recipe().values(), again)
-        assert steps == [6, 7, 8]
-        assert trained.path.read_bytes() == whole.trained.path.read_bytes()
+            for epoch, resume in ((6, False), (8, True)):  # at 8 all is learned, and only the file is missing
+                with pytest.raises(Killed):
+                    carried(self.recipe().values(), Run(folder, killed_in(epoch), print, resume=resume))
+        assert steps == [1, 2, 3, 4, 5, 6, 6, 7, 8]
+        assert (folder / loop.BEST).read_bytes() == (whole.folder / loop.BEST).read_bytes()
 
     def test_it_goes_on_from_the_weights_of_a_folder_however_they_see_pictures(self) -> None:
         from throughline.training.trainers._image_networks import network_from, save_network
@@ -133,6 +140,24 @@ class TestImageClassification(TrainerConformance):
 def carried(told: Mapping[str, Any], run: Run) -> Trained:
     trained: Trained = TRAINERS.make("image_classification", read_recipe(None, told), run)
     return trained
+
+
+def test_a_wide_picture_is_learned_as_it_will_be_seen(tmp_path: Path) -> None:
+    for kind in ("left", "right"):
+        (tmp_path / "wide" / kind).mkdir(parents=True)
+        for number in range(3):
+            picture = np.full((40, 120, 3), 60 + number, np.uint8)
+            picture[:, slice(0, 60) if kind == "left" else slice(60, 120)] = 200
+            save_picture(tmp_path / "wide" / kind / f"{number}.png", picture)
+    told = {"trainer": "image_classification", "data": "x", "imgsz": "64", "flip": 0, "scale": 0, "colour": 0}
+    options = read_recipe(None, told).options
+    train, val, sha256 = train_and_val(str(tmp_path / "wide"), 0.4, 0)
+    same = PictureLesson((val, val, sha256), options, 0, "classify", 32)
+    learned = same.batch(range(len(val)), 0)[0].numpy()
+    judged = same._val_batch(0)[0]
+    inside = np.abs(learned - judged)[:, :, 1:-1, 1:-1]  # the outermost pixels are mixed with what is around
+    assert inside.max() < 0.05
+    assert len(train) + len(val) == 6
 
 
 def test_boxes_are_not_classes(tmp_path: Path) -> None:

@@ -25,8 +25,11 @@ Shot = tuple[npt.NDArray[np.uint8], npt.NDArray[np.float32], npt.NDArray[np.int6
 class PictureStore:
     """Pictures no larger than they are needed, with what is true of them. Safe to use from several threads."""
 
-    def __init__(self, samples: Sequence[Sample], canvas: tuple[int, int], reserve: float) -> None:
+    def __init__(
+        self, samples: Sequence[Sample], canvas: tuple[int, int], reserve: float, *, stretch: bool = False
+    ) -> None:
         """They fit ``canvas`` enlarged by ``reserve``, so that a part of one can be looked at more closely."""
+        self._stretch = stretch
         self._samples = samples
         self._canvas = tuple(round(side * (1 + reserve)) for side in canvas)
         most = self._canvas[0] * self._canvas[1] * 3
@@ -52,8 +55,8 @@ class PictureStore:
         sample = self._samples[at]
         picture: Any = sample.read()
         height, width = picture.shape[:2]
-        ratio = min(1.0, self._canvas[0] / height, self._canvas[1] / width)
-        size = max(1, round(height * ratio)), max(1, round(width * ratio))
+        tall, wide = ratios((height, width), (self._canvas[0], self._canvas[1]), self._stretch)
+        size = max(1, round(height * min(1.0, tall))), max(1, round(width * min(1.0, wide)))
         small = np.ascontiguousarray(scaled(picture, size))
         if sample.truth is None:
             raise InputError(f"{sample.name}: nobody has said what is on it", "label it, or take it out")
@@ -66,8 +69,20 @@ class PictureStore:
         return made
 
 
+def ratios(size: tuple[int, int], canvas: tuple[int, int], stretch: bool) -> tuple[float, float]:
+    """How much taller and wider a picture becomes that is to fill a canvas, or to lie in it as it is shaped."""
+    tall, wide = canvas[0] / size[0], canvas[1] / size[1]
+    return (tall, wide) if stretch else (min(tall, wide), min(tall, wide))
+
+
 def varied(
-    shot: Shot, canvas: tuple[int, int], dice: np.random.Generator, *, flip: float, scale: float
+    shot: Shot,
+    canvas: tuple[int, int],
+    dice: np.random.Generator,
+    *,
+    flip: float,
+    scale: float,
+    stretch: bool = False,
 ) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.float32], npt.NDArray[np.int64]]:
     """A picture somewhere on a canvas, larger or smaller, perhaps mirrored, and the boxes that are still to be seen."""
     import cv2
@@ -76,17 +91,18 @@ def varied(
 
     picture, boxes, kinds = shot
     height, width = picture.shape[:2]
-    ratio = min(canvas[0] / height, canvas[1] / width) * float(dice.uniform(1 - scale, 1 + scale))
-    spare = canvas[0] - height * ratio, canvas[1] - width * ratio
+    zoom = float(dice.uniform(1 - scale, 1 + scale))
+    tall, wide = (ratio * zoom for ratio in ratios((height, width), canvas, stretch))
+    spare = canvas[0] - height * tall, canvas[1] - width * wide
     top, left = (float(dice.uniform(min(0.0, room), max(0.0, room))) for room in spare)
     mirrored = dice.random() < flip
-    half = (ratio - 1) / 2  # boxes count from a pixel's edge, and OpenCV from its centre
-    across = [-ratio, 0, canvas[1] - left - half - 1] if mirrored else [ratio, 0, left + half]
-    matrix = np.array([across, [0, ratio, top + half]], np.float64)
+    down, side = (tall - 1) / 2, (wide - 1) / 2  # boxes count from a pixel's edge, and OpenCV from its centre
+    across = [-wide, 0, canvas[1] - left - side - 1] if mirrored else [wide, 0, left + side]
+    matrix = np.array([across, [0, tall, top + down]], np.float64)
     placed = cv2.warpAffine(
         picture, matrix, (canvas[1], canvas[0]), flags=cv2.INTER_LINEAR, borderValue=(GREY, GREY, GREY)
     )
-    moved = boxes * ratio + np.array([left, top, left, top], np.float32)
+    moved = boxes * np.array([wide, tall, wide, tall], np.float32) + np.array([left, top, left, top], np.float32)
     if mirrored:
         moved = moved[:, [2, 1, 0, 3]] * np.array([-1, 1, -1, 1], np.float32)
         moved += np.array([canvas[1], 0, canvas[1], 0], np.float32)

@@ -69,7 +69,7 @@ class PictureLesson:
         facts = DECODERS.get(decoder).facts
         self._decode, self._preprocess = DECODERS.make(decoder), facts.get("preprocess", PLAIN)
         self.canvas = _canvas(train, options.imgsz, stride, self._preprocess.stretch)
-        self._store = PictureStore(train.samples, self.canvas, options.scale)
+        self._store = PictureStore(train.samples, self.canvas, options.scale, stretch=self._preprocess.stretch)
         self._store.read_all()
         self.truth = [_known(sample.truth, sample.name) for sample in val]
         self._shown: list[tuple[npt.NDArray[np.float32], list[Letterbox]]] = []
@@ -82,7 +82,8 @@ class PictureLesson:
         gains = np.ones((len(rows), 3), np.float32)
         for at, row in enumerate(rows):
             dice = np.random.default_rng((self._seed, epoch, row))
-            shots.append(varied(self._store.shot(row), self.canvas, dice, flip=options.flip, scale=options.scale))
+            shot, stretch = self._store.shot(row), self._preprocess.stretch
+            shots.append(varied(shot, self.canvas, dice, flip=options.flip, scale=options.scale, stretch=stretch))
             light = dice.uniform(1 - options.colour, 1 + options.colour)
             gains[at] = light * dice.uniform(1 - options.colour / 3, 1 + options.colour / 3, 3)
         pictures = torch.from_numpy(np.stack([picture for picture, _, _ in shots])).permute(0, 3, 1, 2).float()
