@@ -18,6 +18,7 @@ from throughline.contracts.errors import InputError
 from throughline.contracts.tables import Table
 
 STEP: Final = "columns"
+_LARGEST: Final = float(np.finfo(np.float32).max)
 
 
 @final
@@ -67,7 +68,14 @@ class Columns:
 
     def rows(self, table: Table) -> Array:
         """A table's rows as a model takes them: float32, what is missing or unknown as NaN."""
-        return np.stack([self._numbers(table, name) for name in self.names], axis=1).astype(np.float32)
+        rows = np.stack([self._numbers(table, name) for name in self.names], axis=1)
+        for name, most in zip(self.names, np.nanmax(np.abs(rows), axis=0, initial=0.0).tolist(), strict=True):
+            if most > _LARGEST:
+                raise InputError(
+                    f"{table.name}: the column '{name}' holds a number of size {most:g}, and models take float32",
+                    f"give it in a larger unit: at most {_LARGEST:.3g}",
+                )
+        return rows.astype(np.float32)
 
     def unknown(self, table: Table) -> Mapping[str, int]:
         """How many rows hold a text that has no number, by column."""

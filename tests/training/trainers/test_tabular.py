@@ -117,7 +117,7 @@ class TestLinear(TestLightGBM):
 def test_on_data_that_everybody_knows(
     tmp_path: Path, name: str, kind: str, metric: str, baseline: float, at_least: float
 ) -> None:
-    trained, logged, said = carried(tmp_path / "run", data=str(bundled(name, tmp_path)), model=kind, seed=1)
+    trained, logged, said = carried(tmp_path / "run", data=str(bundled(name, tmp_path)), model=kind, seed=1, rounds=80)
     assert trained.metrics[metric] >= at_least
     assert trained.baseline[metric] <= baseline
     assert logged[0][1] == 0
@@ -196,6 +196,7 @@ def test_columns_that_are_otherwise_are_refused(tmp_path: Path) -> None:
         ("target\n1\n2\n3\n", {}, "nothing beside"),
         ("a,target\n1,x\n2,y\n3,x\n", {"group": "shop"}, "no column 'shop'"),
         ("a,b\n1,x\n", {}, "no column 'target'"),
+        ("a,target\n1,x\n1e300,y\n3,x\n4,y\n", {}, "models take float32"),
     ],
 )
 def test_what_nobody_can_learn_from_is_refused(tmp_path: Path, rows: str, told: dict[str, str], problem: str) -> None:
@@ -244,3 +245,16 @@ def test_boosting_is_broken_off_in_the_middle(tmp_path: Path, kind: str) -> None
     with pytest.raises(Pruned):
         TRAINERS.make("tabular", recipe, Run(tmp_path / "run", enough, lambda text: None))
     assert not list((tmp_path / "run").iterdir())
+
+
+def test_columns_of_every_sort_are_learned(tmp_path: Path) -> None:
+    dice = np.random.default_rng(2)
+    rows = ['"a, b",x y [0]<,flag,rare,same,target']
+    for number in range(60):
+        rows.append(f"{dice.normal()},{'' if number % 2 else 7.5},{str(number % 3 == 0).lower()},"
+                    f"{'once' if number == 5 else ''},1,{'even' if number % 2 == 0 else 'odd'}")  # fmt: skip
+    (tmp_path / "rows.csv").write_text("\n".join(rows) + "\n")
+    for kind in ("forest", "xgboost", "lightgbm"):
+        trained, _, said = carried(tmp_path / kind, data=str(tmp_path / "rows.csv"), model=kind, rounds=20)
+        assert kind == "forest" or trained.metrics["accuracy"] == 1.0, "the gaps tell it"
+        assert not any("ONNX" in line for line in said), said

@@ -86,6 +86,11 @@ def folds_of(
                 float(scales(one.values[:end], shape.season)[-1]),
             )
         )  # fmt: skip
+    if not made:
+        raise InputError(
+            f"fold {number}: no series goes on after it and has {shape.least} values before it",
+            "give fewer folds, a smaller season, or longer series",
+        )
     return made
 
 

@@ -40,7 +40,7 @@ class Forecaster:
         said = np.sort(np.asarray(self.booster.inplace_predict(what.x), np.float64), axis=1)
         said += np.array([-self.margin, 0.0, self.margin])
         said[:, 0], said[:, 2] = np.minimum(said[:, 0], said[:, 1]), np.maximum(said[:, 2], said[:, 1])
-        return np.asarray(what.naive[:, None] + said * what.scale[:, None])
+        return np.asarray(what.centre[:, None] + said * what.scale[:, None])
 
 
 def fit(series: Sequence[Series], shape: Shape, options: Any, seed: int) -> Forecaster:
@@ -84,7 +84,7 @@ def _rows(series: Sequence[Series], shape: Shape, block: int) -> list[tuple[Arra
         origin, step = pairs(shape, range(shape.least - 1, len(one) - 1, every))
         inside = origin + step < len(one)
         what = seen(one, shape, origin[inside], step[inside])
-        y = (one.values[what.at] - what.naive) / what.scale
+        y = (one.values[what.at] - what.centre) / what.scale
         late = what.at >= len(one) - block
         for part, chosen in zip(parts, (~late, late), strict=True):
             part.append((what.x[chosen], y[chosen]))

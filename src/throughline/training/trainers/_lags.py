@@ -1,8 +1,8 @@
 """What a forecaster sees of a series at an origin: values up to there, and the calendar of what it forecasts.
 
-Everything is told as a difference from the value one season before what is forecast, and in units of how far such
-values usually are apart up to the origin. So series of any size, and those that grow, look alike, and what is learned
-is what there is to know beyond repeating the last season.
+Everything is told as a difference from the mean of the same place in the last seasons, and in units of how far values
+a season apart usually are, up to the origin. So series of any size, and those that grow, look alike, and what is
+learned is what there is to know beyond repeating such a season.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ class Shape:
             "steps ahead",
             *(f"surprise {back} before the origin" for back in range(self.lags)),
             "surprise a season before",
-            "mean of the same place in the last seasons",
+            "value a season before",
             *(f"{back} seasons before the last" for back in range(1, _SEASONS + 1)),
             "value at the origin",
             "mean of the last season",
@@ -72,12 +72,14 @@ class Seen:
     Attributes:
         x: the features, float32.
         naive: the value one season before what is forecast, or the last such season that is known.
+        centre: the mean of that value and of those one and more seasons before it.
         scale: the unit.
         at: the place of what is forecast.
     """
 
     x: Array
     naive: Array
+    centre: Array
     scale: Array
     at: Array
 
@@ -101,15 +103,14 @@ def seen(series: Series, shape: Shape, origin: Array, step: Array, times: Array 
     values, season = series.values, shape.season
     at = origin + step
     back = season * -(-step // season)
-    naive = values[at - back]
+    usual = means(values, season)
+    naive, centre = values[at - back], usual[at - back]
     sums = np.concatenate([[0.0], np.cumsum(values)])
     scale = scales(values, season)[origin]
 
-    usual = means(values, season)
-
     def told(place: Array) -> Array:
         known = place >= 0
-        return np.where(known, values[np.where(known, place, 0)] - naive, np.nan) / scale
+        return np.where(known, values[np.where(known, place, 0)] - centre, np.nan) / scale
 
     def surprise(place: Array) -> Array:
         known = place >= season
@@ -120,14 +121,14 @@ def seen(series: Series, shape: Shape, origin: Array, step: Array, times: Array 
     before = (sums[origin + 1 - season] - sums[origin + 1 - 2 * season]) / season
     columns = [step.astype(np.float64)]
     columns += [surprise(origin - lag) for lag in range(shape.lags)]
-    columns += [surprise(at - back), (usual[at - back] - naive) / scale]
+    columns += [surprise(at - back), (naive - centre) / scale]
     columns += [told(at - back - season * more) for more in range(1, _SEASONS + 1)]
-    columns += [told(origin), (last - naive) / scale, (last - before) / scale]
+    columns += [told(origin), (last - centre) / scale, (last - before) / scale]
     if shape.dated:
         dates = series.times if times is None else times
         assert dates is not None
         columns += list(calendar(dates[at]).T)
-    return Seen(np.stack(columns, axis=1).astype(np.float32), naive, scale, at)
+    return Seen(np.stack(columns, axis=1).astype(np.float32), naive, centre, scale, at)
 
 
 def scales(values: Array, season: int) -> Array:

@@ -55,6 +55,8 @@ def train(recipe: Recipe, run: Run) -> Trained:
 
     options: Options = recipe.options
     rows = read_rows(recipe.data, options, recipe.seed)
+    if run.device != "cpu":
+        run.say(f"{recipe.data} is learned on the CPU: on a GPU the bytes would not be the same ones again")
     if run.resume:
         for left in run.folder.glob(".model-*"):
             shutil.rmtree(left)  # what a kill left of a file that was being made

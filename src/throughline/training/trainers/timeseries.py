@@ -62,6 +62,8 @@ def train(recipe: Recipe, run: Run) -> Trained:
     first = series[0].times
     shape = Shape(options.horizon, season, options.lags, first is not None and first.dtype.kind == "M")
     enough(series, shape, options, table.name)
+    if run.device != "cpu":
+        run.say(f"{recipe.data} is learned on the CPU: on a GPU the bytes would not be the same ones again")
     if run.resume:
         run.say("a forecaster keeps nothing half-done: it is trained again from its recipe, to the same bytes")
     run.say(f"{len(series)} series of {len(table)} values, a season of {season}, {options.horizon} ahead")
