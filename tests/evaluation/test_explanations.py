@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,8 +10,9 @@ import onnx
 import pytest
 from onnx import numpy_helper
 
-from throughline.bundled import DETECTOR
+from throughline.bundled import DETECTOR, WEIGHTS
 from throughline.contracts.tables import Table
+from throughline.evaluation.explanations.gradients import Network, network_of, where_gradients_point
 from throughline.evaluation.explanations.occlusion import Looked, overlaid, where_it_looks
 from throughline.evaluation.explanations.shares import shares_of
 from throughline.models.artifact import read_artifact
@@ -67,6 +69,46 @@ def test_a_model_that_looks_at_nothing_has_no_place_to_show(tmp_path: Path) -> N
     assert one.confidence == pytest.approx(0.9)
     assert one.heat.max() == 0
     assert np.isnan(one.inside)
+
+
+@pytest.mark.parametrize("seed", [21, 22, 23])
+def test_gradients_point_at_what_is_found(seed: int) -> None:
+    pytest.importorskip("torch")
+    picture = World(seed, 320, 192).frame(0)[0].picture
+    built = network_of(read_artifact(WEIGHTS), "throughline.testing.demo_detector:build", trust=False)
+    assert built is not None
+    detector = detector_for(*built, frame=(192, 320), imgsz=320)
+    found, again = (where_gradients_point(built[1], detector, picture) for _ in range(2))
+    assert len(found) == 3
+    for one, other in zip(found, again, strict=True):
+        assert one.heat.shape == picture.shape[:2]
+        assert one.heat.min() >= 0
+        assert one.inside > 4 * one.by_chance
+        assert np.array_equal(one.heat, other.heat)
+
+
+def test_the_gradients_of_a_network_that_looks_at_one_place_point_there() -> None:
+    torch = pytest.importorskip("torch")
+
+    class Corner(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.first, self.second = torch.nn.Conv2d(3, 4, 3, padding=1), torch.nn.Conv2d(4, 4, 3, padding=1)
+            for one in (self.first, self.second):
+                torch.nn.init.constant_(one.weight, 0.05)
+
+        def forward(self, images: object) -> object:
+            deep = self.second(self.first(images).relu()).relu()
+            return torch.stack((deep[:, :, :24, :24].mean((1, 2, 3)), deep.mean((1, 2, 3)) * 0), 1)
+
+    artifact = read_artifact(WEIGHTS)
+    built = Network(Corner(), artifact)
+    passport = replace(artifact.passport, inputs=built.inputs, decoder="classify", labels=("corner", "nothing"))
+    told = replace(artifact, passport=passport)
+    picture = np.random.default_rng(0).integers(1, 255, (64, 64, 3), dtype=np.uint8)
+    (one,) = where_gradients_point(built, detector_for(told, built, frame=(64, 64), imgsz=64, conf=0.0), picture, 1)
+    assert one.box is None
+    assert one.heat[:28, :28].sum() > 0.99 * one.heat.sum() > 0
 
 
 def table(kinds: bool) -> Table:

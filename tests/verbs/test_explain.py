@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from throughline.bundled import DETECTOR
+from throughline.bundled import DETECTOR, WEIGHTS
 from throughline.contracts.errors import InputError
 from throughline.testing.world import World
 from throughline.testing.world.yolo import write_yolo
@@ -29,6 +29,26 @@ def test_each_thing_is_shown_with_where_the_model_looked(tmp_path: Path) -> None
     page = report.report.read_text("utf-8")
     assert page.count("<img") == 1 + len(report.places)
     assert report.places[0].kind in str(report)
+
+
+def test_a_network_shows_its_gradients_beside_what_hiding_shows(tmp_path: Path) -> None:
+    pytest.importorskip("torch")
+    write_yolo(World(21, 320, 192), tmp_path / "street", train=1, val=1)
+    report = explain(
+        WEIGHTS,
+        source=str(tmp_path / "street" / "images" / "val"),
+        class_="throughline.testing.demo_detector:build",
+        pictures=1,
+        imgsz=320,
+        conf=0.1,
+        out=tmp_path / "page",
+    )
+    hidden, followed = ([one for one in report.places if one.method == how] for how in ("occlusion", "gradients"))
+    assert [(one.kind, one.confidence) for one in hidden] == [
+        (one.kind, pytest.approx(one.confidence, abs=1e-4)) for one in followed
+    ]
+    assert all(one.inside > 2 * one.by_chance for one in followed)
+    assert ", by gradients" in report.report.read_text("utf-8")
 
 
 def test_what_a_table_adds_is_shown_by_column(tmp_path: Path) -> None:

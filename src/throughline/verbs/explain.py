@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from throughline.contracts.artifacts import Artifact
 from throughline.contracts.errors import InputError
 from throughline.data.tables import is_table, open_table
 from throughline.evaluation.answers import answers
+from throughline.evaluation.explanations.gradients import network_of, where_gradients_point
 from throughline.evaluation.explanations.occlusion import Looked, where_it_looks
 from throughline.evaluation.explanations.report import told, write_looks, write_shares
 from throughline.evaluation.explanations.shares import shares_of
@@ -27,13 +29,14 @@ _SHOWN = 12
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where a model looked for one thing in one picture."""
+    """Where a model looked for one thing in one picture, by one method: occlusion or gradients."""
 
     picture: str
     kind: str
     confidence: float
     inside: float
     by_chance: float
+    method: str = "occlusion"
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,10 +67,10 @@ class ExplainReport:
             shown = table(head, [(name, f"{value:.4g}") for name, value in self.columns[:_SHOWN]])
         else:
             rows = [
-                (one.picture, f"{one.kind} {one.confidence:.2f}", _share(one.inside), _share(one.by_chance))
+                (one.picture, f"{one.kind} {one.confidence:.2f}", one.method, _share(one.inside), _share(one.by_chance))
                 for one in self.places
             ]
-            shown = table(("picture", "thing", "heat in its box", "by chance"), rows)
+            shown = table(("picture", "thing", "method", "heat in its box", "by chance"), rows)
         said = [
             ("method", self.method),
             ("adds up", f"within {self.off:.1e} of what the model says" if self.columns else ""),
@@ -94,6 +97,8 @@ def explain(
     trust: bool = False,
 ) -> ExplainReport:
     """Show where a model looks: a picture is asked about again with one place after the other hidden.
+
+    A PyTorch network that is built here (--class) shows its gradients beside that, and runs on the CPU.
 
     Of a model of tables, show what each column adds to its answers instead (SHAP).
 
@@ -124,7 +129,13 @@ def explain(
     with writing(folder):
         folder.mkdir(parents=True, exist_ok=True)
     shown, places = [], list[Place]()
-    with open_model(artifact.path, backend=backend, device=device, class_=class_, trust=trust) as session:
+    built = network_of(artifact, class_, trust)
+    with (
+        nullcontext(built[1])
+        if built is not None
+        else open_model(artifact.path, backend=backend, device=device, class_=class_, trust=trust)
+    ) as session:
+        artifact = artifact if built is None else built[0]
         options = {"decoder": decoder, "imgsz": imgsz, "iou": iou}
         for number, sample in enumerate(data, 1):
             picture = sample.read()
@@ -133,11 +144,14 @@ def explain(
             asked = detector_for(artifact, session, frame=size, conf=_LOW, **options)  # type: ignore[arg-type]
             found = answers(lambda _, seen=seen: seen, [sample])[0]  # type: ignore[misc]
             looks = [one for one in where_it_looks(asked, picture) if one.confidence >= conf]
+            if built is not None:
+                looks += where_gradients_point(built[1], seen, picture)
             shown.append((sample.name, picture, found, looks))
             places += [_place(sample.name, one) for one in looks]
             note(f"{number} of {len(data)}: {sample.name}: {'; '.join(map(told, looks)) or 'nothing was found'}")
         ran_on = str(session)
     method = "occlusion: a patch of the picture's mean colour, a twelfth of its longer side, in half steps"
+    method += "; gradients: LayerCAM at the last reading of each resolution" if built is not None else ""
     about = {"method": method, "model": str(artifact.path), "sha256": artifact.sha256, "ran on": ran_on}
     page = write_looks(folder / "report.html", artifact.path.name, shown, {**about, "throughline": __version__})
     return ExplainReport(artifact.path, source, method, tuple(places), (), 0.0, page)
@@ -158,7 +172,7 @@ def _of_a_table(artifact: Artifact, source: str, target: str | None, folder: Pat
 
 
 def _place(name: str, one: Looked) -> Place:
-    return Place(name, one.kind, one.confidence, one.inside, one.by_chance)
+    return Place(name, one.kind, one.confidence, one.inside, one.by_chance, one.method)
 
 
 def _share(value: float) -> str:

@@ -36,13 +36,16 @@ class Looked:
         kind: what it says: the class's name.
         confidence: how sure it is of the picture as it is.
         box: where the object is; None of an answer about the whole picture.
-        heat: how far the confidence fell when a place was hidden, height x width of the picture, 0 and more.
+        heat: how much a place matters, height x width of the picture, 0 and more: by how far the confidence fell
+            when it was hidden, unless another method says otherwise.
+        method: how the heat was found.
     """
 
     kind: str
     confidence: float
     box: tuple[float, float, float, float] | None
     heat: Heat
+    method: str = "occlusion"
 
     @property
     def inside(self) -> float:

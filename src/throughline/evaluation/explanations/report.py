@@ -31,7 +31,7 @@ def write_looks(
         shown = [figure(_jpeg(annotate(picture, found)), name, "what the model says")]
         shown += [figure(_jpeg(overlaid(picture, one)), f"{name}: {one.kind}", told(one)) for one in looks]
         sections.append(section(name, figures(shown)))
-    things = [one for *_, looks in several for one in looks]
+    things = [one for *_, looks in several for one in looks if one.method == "occlusion"]
     tiles = {"pictures": str(len(several)), "things": str(len(things))}
     placed = [one for one in things if one.inside == one.inside]
     if placed:
@@ -72,6 +72,7 @@ def write_shares(path: Path, model: str, shares: Shares, about: Mapping[str, str
 def told(one: Looked) -> str:
     """What a map shows, in a line."""
     line = f"{one.kind} {one.confidence:.2f}"
+    line += f", by {one.method}" if one.method != "occlusion" else ""
     if one.inside == one.inside:
         line += f": {one.inside:.0%} of the heat lies in the box, which is {one.by_chance:.1%} of the picture"
     return line
