@@ -61,6 +61,7 @@ class TestText(TrainerConformance):
         assert logged[0][1] == 0
         assert set(logged[0][0]) == {"word counts/accuracy", "word counts/f1"}
         assert [step for values, step in logged if "val/f1" in values] == [1, 2, 3, 4]
+        assert next(name for name in logged[1][0] if name.startswith("val/")) == "val/f1", "what a search goes by"
         assert max(values["val/f1"] for values, _ in logged[1:]) == pytest.approx(trained.metrics["f1"])
 
     def test_its_file_and_its_tokenizer_are_all_that_an_answer_needs(self) -> None:

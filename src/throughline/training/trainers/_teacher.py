@@ -110,7 +110,9 @@ def teach(
 
         def evaluate(self, *_: Any, **__: Any) -> dict[str, float]:
             self.model.eval()
-            found = {f"eval_{name}": float(value) for name, value in measure(self.model).items()}
+            told = measure(self.model)
+            ordered = sorted(told, key=lambda name: name != decides)  # whoever watches goes by the first
+            found = {f"eval_{name}": float(told[name]) for name in ordered}
             self.log(found)
             self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, found)
             return found
