@@ -29,7 +29,7 @@ class Forecaster:
 
     Attributes:
         booster: XGBoost's.
-        margin: by how much the interval grows on both sides, in units of a series.
+        margin: by how much the interval grows on both sides, in units of a series; never less than 0.
     """
 
     booster: Any
@@ -70,7 +70,7 @@ def fit(series: Sequence[Series], shape: Shape, options: Any, seed: int) -> Fore
     low, _, high = np.sort(known[:rounds].inplace_predict(kept[0]), axis=1).T
     beyond = np.maximum(low - kept[1], kept[1] - high)
     rank = min(1.0, np.ceil((len(beyond) + 1) * options.coverage) / len(beyond))
-    margin = float(np.quantile(beyond, rank, method="higher"))
+    margin = max(0.0, float(np.quantile(beyond, rank, method="higher")))
     everything = [np.concatenate(both) for both in zip(early, kept, strict=True)]
     return Forecaster(xgboost.train(told, xgboost.DMatrix(*everything), rounds), margin)
 
