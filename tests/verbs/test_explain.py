@@ -39,10 +39,11 @@ def test_a_network_shows_its_gradients_beside_what_hiding_shows(tmp_path: Path) 
         source=str(tmp_path / "street" / "images" / "val"),
         class_="throughline.testing.demo_detector:build",
         pictures=1,
-        imgsz=320,
-        conf=0.1,
+        imgsz=160,
+        conf=0.05,
         out=tmp_path / "page",
     )
+    assert report.places
     hidden, followed = ([one for one in report.places if one.method == how] for how in ("occlusion", "gradients"))
     assert [(one.kind, one.confidence) for one in hidden] == [
         (one.kind, pytest.approx(one.confidence, abs=1e-4)) for one in followed
