@@ -34,6 +34,7 @@ bench: .venv/.dev
 	$(BIN)/python benchmarks/compare.py --cases 5000 --detectors 1000
 	$(BIN)/python benchmarks/registry.py
 	$(BIN)/python benchmarks/optimize.py
+	$(BIN)/python benchmarks/smaller.py
 
 docs: .venv/.dev
 	$(BIN)/python docs/generate.py
