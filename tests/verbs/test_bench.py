@@ -19,7 +19,9 @@ from throughline.bundled import DETECTOR
 from throughline.cli import main
 from throughline.contracts.errors import InputError
 from throughline.hardware import cores
+from throughline.testing.world import World, write_yolo
 from throughline.verbs.bench import BenchReport, bench
+from throughline.verbs.evaluate import evaluate
 
 LEVELS = ["engine", "frames", "run"]
 
@@ -172,6 +174,18 @@ def test_weights_are_measured_with_what_builds_their_network_and_refused_without
     with pytest.raises(InputError, match="weights and not the network") as raised:
         bench(weights, device="cpu", rounds=1)
     assert "--class" in raised.value.fix
+
+
+def test_weights_are_evaluated_and_run_as_the_file_made_of_them_is(tmp_path: Path) -> None:
+    builds = "throughline.testing.demo_detector:build"
+    data = str(write_yolo(World(4, 320, 192), tmp_path / "street", train=1, val=3))
+    weights, whole = (
+        evaluate(model, data=data, imgsz=320, class_=class_, device="cpu", out=tmp_path / "evaluated")
+        for model, class_ in ((DETECTOR.with_suffix(".safetensors"), builds), (DETECTOR, None))
+    )
+    assert weights.figures["mAP50-95"].value == pytest.approx(whole.figures["mAP50-95"].value, abs=1e-3)
+    setups = bench(DETECTOR.with_suffix(".safetensors"), device="cpu", rounds=1, class_=builds, out=tmp_path / "bench")
+    assert _levels(setups) == ["engine", "frames", "run"]
 
 
 def _levels(told: BenchReport) -> list[str]:

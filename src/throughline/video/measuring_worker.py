@@ -201,7 +201,7 @@ def _calls(
     session: Session, setup: Setup, batch: int, call: Callable[[int], object], inputs: Mapping[str, Array], fed: str
 ) -> Iterator[tuple[Held, _Measure]]:
     times = warmed_up(call, setup.seconds)
-    session.warm_up(runs=0)  # its statistics begin anew
+    session.warm_up(runs=0, feeds=inputs)  # its statistics begin anew
     begin_peak()
 
     def measure(turn: int, _: int) -> Turn:
@@ -224,7 +224,7 @@ def _inputs(
     artifact: Artifact, session: Session, setup: Setup, batch: int
 ) -> tuple[Sequence[Mapping[str, Array]], str]:
     """Inputs that are ready for the model: arrays that were given, else real frames, else seeded ones."""
-    if not artifact.inputs:  # what its file does not say, its runtime may know
+    if not artifact.inputs and not takes_pictures(artifact):  # what its file does not say, its runtime may know
         passport = dataclasses.replace(artifact.passport, inputs=session.inputs)
         artifact = dataclasses.replace(artifact, passport=passport)
     if setup.source is None or not takes_pictures(artifact):

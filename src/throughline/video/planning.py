@@ -149,7 +149,8 @@ def _classes(artifacts: Sequence[Artifact], asked: str | None) -> list[tuple[int
 
 def _batch(artifacts: Sequence[Artifact], chosen: Config) -> int:
     """A model of a fixed batch is fed just that; 0 leaves it to the machine."""
-    fixed = [artifact.inputs[0].shape[0] for artifact in artifacts if isinstance(artifact.inputs[0].shape[0], int)]
+    firsts = [artifact.inputs[0].shape[0] for artifact in artifacts if artifact.inputs]
+    fixed = [rows for rows in firsts if isinstance(rows, int)]
     return min(rows for rows in fixed if isinstance(rows, int)) if fixed else chosen.batch
 
 

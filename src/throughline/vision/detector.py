@@ -13,6 +13,7 @@ from throughline.contracts.artifacts import Array, Artifact, Predictor
 from throughline.contracts.detections import Detections
 from throughline.contracts.errors import InputError, nearest
 from throughline.contracts.frames import Frame
+from throughline.models.backends import UNKNOWN
 from throughline.vision.canvas import canvas_for
 from throughline.vision.decoders import DECODERS
 from throughline.vision.letterbox import Letterbox
@@ -22,6 +23,7 @@ USUAL_SIZE: Final = 640
 """The longer input side of a model that leaves it open and does not say what it was trained on."""
 USUAL_STRIDE: Final = 32
 """What a model's input sides are multiples of, where nobody has said."""
+_WEIGHTS: Final = ("safetensors", "checkpoint")
 
 
 @final
@@ -81,7 +83,9 @@ class Detector:
     def inputs_for(self, batch: npt.NDArray[np.float32]) -> dict[str, Array]:
         """All that the model is given for a batch, by name."""
         pictures, *others = self.predictor.inputs
-        feeds: dict[str, Array] = {pictures.name: batch.astype(pictures.dtype, copy=False)}
+        feeds: dict[str, Array] = {
+            pictures.name: batch if pictures.dtype == UNKNOWN else batch.astype(pictures.dtype, copy=False)
+        }
         for spec in others:
             feeds[spec.name] = self.feeds[spec.name](self.canvas, len(batch)).astype(spec.dtype, copy=False)
         return feeds
@@ -138,7 +142,9 @@ def detector_for(
 
 
 def input_size(artifact: Artifact) -> tuple[int, int] | None:
-    """Height and width of the pictures that a model takes; None where it leaves them open."""
+    """Height and width of the pictures that a model takes; None where it leaves them open, or are weights alone."""
+    if not artifact.inputs and artifact.format in _WEIGHTS:
+        return None  # what builds the network knows what it takes, and no file does
     shape = artifact.inputs[0].shape if artifact.inputs else ()
     if len(shape) != 4 or (isinstance(shape[1], int) and shape[1] != 3):
         raise InputError(
