@@ -184,7 +184,8 @@ def test_a_picture_that_kills_every_decoder_ends_in_a_clear_error(clip: Callable
     def kill() -> None:
         while not over.is_set():
             for process in children():
-                os.kill(process, signal.SIGKILL)
+                with contextlib.suppress(ProcessLookupError):  # it may have ended by itself
+                    os.kill(process, signal.SIGKILL)
 
     killing = threading.Thread(target=kill)
     killing.start()
