@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import math
-import os
 import random
-import signal
 import subprocess
+import sys
 from copy import deepcopy
 from pathlib import Path
 
@@ -18,7 +17,7 @@ from throughline.training.folder import METRICS, run_folder, steps_of
 from throughline.training.loop import checkpoint
 from throughline.training.loop.moving import Average, learning_rate
 from throughline.training.loop.showing import Showing
-from throughline.training.loop.surroundings import precision_on, seeded, stop_asked
+from throughline.training.loop.surroundings import precision_on, seeded
 from throughline.training.origin import code_version
 from throughline.training.recipe import Recipe, read_recipe
 
@@ -87,16 +86,23 @@ def test_random_numbers_follow_from_the_seed_and_are_put_back() -> None:
 
 
 def test_the_first_signal_is_heard_and_the_second_ends_it() -> None:
-    before = signal.getsignal(signal.SIGTERM)
-    own = signal.signal(signal.SIGINT, signal.default_int_handler)  # whoever runs the tests may have set another
-    with stop_asked() as stop:
-        assert not stop()
-        os.kill(os.getpid(), signal.SIGTERM)
-        assert stop()
-        with pytest.raises(KeyboardInterrupt):
-            os.kill(os.getpid(), signal.SIGINT)
-    signal.signal(signal.SIGINT, own)
-    assert signal.getsignal(signal.SIGTERM) == before
+    program = (
+        "import os, signal\n"
+        "from throughline.training.loop.surroundings import stop_asked\n"
+        "before = signal.getsignal(signal.SIGTERM)\n"
+        "with stop_asked() as stop:\n"
+        "    assert not stop()\n"
+        "    os.kill(os.getpid(), signal.SIGTERM)\n"
+        "    assert stop()\n"
+        "    try:\n"
+        "        os.kill(os.getpid(), signal.SIGINT)\n"
+        "        assert False, 'it went on'\n"
+        "    except KeyboardInterrupt:\n"
+        "        pass\n"
+        "assert signal.getsignal(signal.SIGTERM) == before\n"
+    )
+    ran = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert ran.returncode == 0, ran.stderr
 
 
 def test_a_processor_learns_in_full_precision_unless_it_is_told_otherwise() -> None:
