@@ -35,6 +35,7 @@ bench: .venv/.dev
 	$(BIN)/python benchmarks/registry.py
 	$(BIN)/python benchmarks/optimize.py
 	$(BIN)/python benchmarks/smaller.py
+	$(BIN)/python benchmarks/forecasting.py
 
 docs: .venv/.dev
 	$(BIN)/python docs/generate.py
