@@ -11,9 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, final
 
-import numpy as np
-
-from throughline.contracts.artifacts import Array, Artifact, TensorSpec
+from throughline.contracts.artifacts import Artifact
 from throughline.contracts.errors import InputError, ModelRefused, ThroughlineError, Unavailable
 from throughline.contracts.samples import DataSet
 from throughline.contracts.verdicts import Check, Verdict
@@ -21,6 +19,7 @@ from throughline.models import passport as passports
 from throughline.models.artifact import read_artifact
 from throughline.models.backends import devices
 from throughline.models.chain import Drafted, Link, drafting, follow, refuse_to_overwrite, settle
+from throughline.models.feeding import noise
 from throughline.models.loading import check
 from throughline.models.session import open_model
 from throughline.models.timing import PerformanceStats
@@ -214,7 +213,7 @@ class TensorRTConverter:
         artifact = read_artifact(model)
         with open_model(artifact.path, **opening) as session:
             size = imgsz or artifact.passport.imgsz or (USUAL_SIZE, USUAL_SIZE)
-            feeds = {spec.name: _seeded(spec, batch, size) for spec in session.inputs}
+            feeds = noise(session.inputs, batch, size)
             session.warm_up(feeds=feeds)
             for _ in range(runs):
                 session.predict(feeds)
@@ -248,10 +247,3 @@ def _proven(source: Artifact, candidate: Artifact, **limits: Any) -> tuple[Check
             "leave more layers in higher precision, or calibrate on more and better inputs",
         )
     return verdict.checks
-
-
-def _seeded(spec: TensorSpec, batch: int, size: tuple[int, int]) -> Array:
-    sizes = list(spec.concrete(batch, 1))
-    if len(sizes) == 4:
-        sizes[2:] = [axis if isinstance(axis, int) else side for axis, side in zip(spec.shape[2:], size, strict=True)]
-    return np.random.default_rng(0).random(sizes).astype(spec.dtype)

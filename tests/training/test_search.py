@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 import throughline
-from throughline.contracts.errors import InputError
+from throughline.contracts.errors import InputError, ModelRefused
 from throughline.training.run import Pruned
 from throughline.training.search import Objective, Outcome, Search, Step
 from throughline.training.space import Range
@@ -131,6 +131,18 @@ def test_what_goes_badly_is_ended_early_and_what_fails_is_told(tmp_path: Path) -
     assert (found[1].state, found[1].why) == ("failed", "it came apart")
     assert {one.state for one in found[6:]} == {"pruned"}
     assert [one.number for one in search.front()] == [0]
+
+
+def test_a_model_that_fails_its_proof_is_a_trial_that_failed_and_not_the_end(tmp_path: Path) -> None:
+    search = Search(tmp_path, SPACE, [Objective("value", larger=False)], tuner="random")
+
+    def attempt(number: int, *_: object) -> dict[str, float]:
+        if number == 1:
+            raise ModelRefused("the graph does not answer as the network does")
+        return {"value": float(number)}
+
+    search.go_on(3, attempt, quiet)
+    assert [one.state for one in search.outcomes()] == ["complete", "failed", "complete"]
 
 
 def test_where_everything_fails_it_does_not_go_on_for_ever(tmp_path: Path) -> None:

@@ -7,7 +7,9 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -16,7 +18,9 @@ import throughline
 from throughline.contracts.errors import InputError
 from throughline.models import passport as passports
 from throughline.models.artifact import read_artifact
+from throughline.training.folder import steps_of
 from throughline.training.recording import run_log
+from throughline.training.search import Search, Step, Trying
 from throughline.verbs.tune import TuneReport
 
 pytest.importorskip("torch")
@@ -66,6 +70,32 @@ def test_the_best_of_several_objectives_is_kept_with_its_recipe(project: Path) -
     runs = list(run_log("jsonl").runs())
     (search,) = [one for one in runs if one.name == "rows"]
     assert sorted(one.name for one in runs if one.parent == search.id) == ["rows-0", "rows-1", "rows-2"]
+
+
+@pytest.mark.parametrize("objectives", [None, "accuracy", "min loss"])
+def test_what_ends_a_trial_early_is_the_metric_that_is_wanted(
+    project: Path, monkeypatch: pytest.MonkeyPatch, objectives: str | None
+) -> None:
+    heard: dict[int, list[float]] = {}
+    tried = Search._tried
+
+    def listening(self: Search, trial: Any, attempt: Trying, say: Any) -> None:
+        def hearing(number: int, taken: Mapping[str, Any], step: Step) -> Mapping[str, float]:
+            def told(value: float, at: int) -> None:
+                heard.setdefault(number, []).append(value)
+                step(value, at)
+
+            return attempt(number, taken, told)
+
+        tried(self, trial, hearing, say)
+
+    monkeypatch.setattr(Search, "_tried", listening)
+    report = throughline.tune(Path("rows.yaml"), trials=2, objectives=objectives, tuner="random", log="jsonl")
+    name = {"min loss": "loss"}.get(str(objectives), "accuracy")
+    for one in report.trials:
+        rows = steps_of(project / "runs" / "tune-rows" / "trials" / f"{one.number:04}")
+        known = objectives is not None or one.number > 0
+        assert heard.get(one.number, []) == ([row[f"val/{name}"] for row in rows] if known else [])
 
 
 def test_killed_in_a_trial_the_same_command_goes_on_with_it(project: Path) -> None:

@@ -17,10 +17,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, TypeAlias, final
 
-from throughline.contracts.errors import InputError
+from throughline.contracts.errors import InputError, ModelRefused
 from throughline.files import whole_file, writing
 from throughline.training.run import Pruned
-from throughline.training.space import Space, propose
+from throughline.training.space import Space, propose, short
 from throughline.training.tuners import TUNERS
 
 PRUNERS: Final = ("median", "hyperband", "none")
@@ -55,7 +55,7 @@ class Outcome:
 
     def __str__(self) -> str:
         values = ", ".join(f"{name} {value:.4g}" for name, value in self.values.items())
-        taken = ", ".join(f"{name} {_short(value)}" for name, value in self.parameters.items())
+        taken = ", ".join(f"{name} {short(value)}" for name, value in self.parameters.items())
         state = {"complete": "", "pruned": "ended early at "}.get(self.state, f"{self.state}: ")
         return f"trial {self.number}: {state}{values or self.why}: {taken}"
 
@@ -149,9 +149,7 @@ class Search:
         def beaten(one: Outcome) -> bool:
             mine = scores[one.number]
             return any(
-                all(a >= b for a, b in zip(other, mine, strict=True))
-                and (other != mine or number < one.number)
-                and other is not mine
+                all(a >= b for a, b in zip(other, mine, strict=True)) and (other != mine or number < one.number)
                 for number, other in scores.items()
             )
 
@@ -197,7 +195,7 @@ class Search:
         except Pruned:
             self._keep(trial, began, values={self.objectives[0].name: reported[-1][1]})
             self._study.tell(trial, state=TrialState.PRUNED)
-        except InputError as error:
+        except (InputError, ModelRefused) as error:  # what it took makes no model, or one whose proof failed
             self._failed(trial, began, error.problem)
         else:
             found = {one.name: float(values[one.name]) for one in self.objectives}
@@ -206,7 +204,7 @@ class Search:
             else:
                 self._keep(trial, began, values=found)
                 self._study.tell(trial, [one.sign() * found[one.name] for one in self.objectives])
-        say(self.outcomes()[trial.number])
+        say(next(one for one in self.outcomes() if one.number == trial.number))
 
     def _failed(self, trial: Any, began: float, why: str) -> None:
         from optuna.trial import TrialState
@@ -323,7 +321,3 @@ def _holding(lock: Any, trial: Any) -> Iterator[Any]:
 
 def _state(trial: Any) -> str:
     return {"COMPLETE": "complete", "PRUNED": "pruned", "FAIL": "failed"}.get(trial.state.name, "running")
-
-
-def _short(value: Any) -> str:
-    return f"{value:.4g}" if isinstance(value, float) else str(value)

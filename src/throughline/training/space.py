@@ -114,6 +114,11 @@ def propose(trial: Any, space: Space) -> dict[str, Any]:
     return {name: _proposed(trial, name, one) for name, one in space.items()}
 
 
+def short(value: object) -> str:
+    """A value that was taken, as people read it."""
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
 def seeded(seed: int, number: int) -> int:
     """A seed of its own for every trial."""
     return (seed + 1_000_003 * number) % 2**32

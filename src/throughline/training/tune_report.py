@@ -12,7 +12,7 @@ from throughline.reports import charts
 from throughline.reports.page import Page, pairs, section, table
 from throughline.training.recipe import Recipe
 from throughline.training.search import Objective, Outcome
-from throughline.training.space import Choice, Range, Space
+from throughline.training.space import Choice, Range, Space, short
 
 _TAKEN, _FRONT, _REST = 0, 1, 7
 
@@ -32,7 +32,7 @@ def write_report(
     states = [one.state for one in trials]
     tiles = {name: f"{value:.4g}" for name, value in best.values.items()}
     tiles |= {state: str(states.count(state)) for state in dict.fromkeys(states)}
-    taken = ", ".join(f"{name} {_short(value)}" for name, value in best.parameters.items())
+    taken = ", ".join(f"{name} {short(value)}" for name, value in best.parameters.items())
     sections = [_history(first, trials, best)]
     if len(objectives) > 1:
         sections.insert(0, _front(objectives, front, trials))
@@ -87,7 +87,7 @@ def _slices(first: Objective, space: Space, trials: Sequence[Outcome], front: Se
             (
                 _place(one, trial.parameters[name]),
                 trial.values[first.name],
-                _short(trial.parameters[name]) if isinstance(one, Choice) and not _numbers(one) else "",
+                short(trial.parameters[name]) if isinstance(one, Choice) and not _numbers(one) else "",
                 _TAKEN if trial.number == front[0].number else _REST,
             )
             for trial in known
@@ -105,7 +105,7 @@ def _table(objectives: Sequence[Objective], space: Space, trials: Sequence[Outco
             str(one.number),
             "front" if one.number in chosen and len(chosen) > 1 else "taken" if one.number in chosen else one.state,
             *(f"{one.values[each.name]:.5g}" if each.name in one.values else "" for each in objectives),
-            *(_short(one.parameters[name]) if name in one.parameters else "" for name in space),
+            *(short(one.parameters[name]) if name in one.parameters else "" for name in space),
             f"{one.seconds:.1f}",
             one.why,
         )
@@ -129,7 +129,3 @@ def _numbers(one: Choice) -> bool:
 
 def _said(text: str) -> str:
     return f'<p class="note">{escape(text)}</p>'
-
-
-def _short(value: object) -> str:
-    return f"{value:.4g}" if isinstance(value, float) else str(value)

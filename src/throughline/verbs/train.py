@@ -96,7 +96,7 @@ def train(
     out: Path | None = None,
     resume: bool = False,
     device: str = "auto",
-    log: str | None = None,
+    log: str = "mlflow",
     trust: bool = False,
 ) -> TrainReport:
     """Train a model by a recipe; what is killed goes on, and ends as it would have.
@@ -115,7 +115,7 @@ def train(
         out: The run's folder; runs/train-NAME when not given.
         resume: Go on with the run in that folder, exactly as it was begun.
         device: Where to train: auto, cpu, gpu or gpu:N.
-        log: Who writes the run down: mlflow, jsonl, wandb. [default: mlflow]
+        log: Who writes the run down: mlflow, jsonl, wandb.
         trust: Open weights that are a program and that no passport of this machine vouches for.
     """
     changes: dict[str, Any] = {"trainer": trainer, "data": data, "epochs": epochs, "batch": batch, "lr": lr}
@@ -174,7 +174,7 @@ def carried_out(
     folder: RunFolder,
     *,
     device: str,
-    log: str | None,
+    log: str,
     resume: bool = False,
     trust: bool = False,
     parent: str | None = None,
@@ -204,7 +204,7 @@ def carried_out(
         note(text)
 
     with ExitStack() as stack:
-        recorder = Recorder(run_log(log) if log else run_log(), folder.path, say)
+        recorder = Recorder(run_log(log), folder.path, say)
         tags = {"trainer": recipe.trainer, "seed": str(recipe.seed), "device": device, **code}
         run = recorder.start(recipe.name, recipe.values(), tags, parent)
         state = RunState.FAILED

@@ -13,13 +13,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from throughline import __version__
-from throughline.contracts.artifacts import Array, TensorSpec
-from throughline.contracts.errors import InputError, MissingExtra
+from throughline.contracts.errors import InputError
 from throughline.contracts.records import RunState
 from throughline.models.artifact import read_artifact
+from throughline.models.feeding import noise
 from throughline.models.session import open_model
 from throughline.terminal import fields, note, table
 from throughline.training.folder import RECIPE, STATE, run_folder
@@ -28,7 +26,7 @@ from throughline.training.ranges import ranges_of
 from throughline.training.recipe import Recipe, read_recipe
 from throughline.training.recording import Recorder, run_log
 from throughline.training.search import Objective, Outcome, Search, Step
-from throughline.training.space import Space
+from throughline.training.space import Space, short
 from throughline.training.tune_report import write_report
 from throughline.verbs.train import carried_out, device_of, pairs
 
@@ -76,7 +74,7 @@ class TuneReport:
                 f"{one.number}",
                 ("taken" if one.number == self.front[0].number else "front") if one.number in chosen else one.state,
                 *(f"{one.values[name]:.4g}" if name in one.values else "" for name in names),
-                ", ".join(f"{name} {_short(value)}" for name, value in one.parameters.items()),
+                ", ".join(f"{name} {short(value)}" for name, value in one.parameters.items()),
             )
             for one in shown
         ]
@@ -116,7 +114,7 @@ def tune(
     name: str | None = None,
     out: Path | None = None,
     device: str = "auto",
-    log: str | None = None,
+    log: str = "mlflow",
     trust: bool = False,
 ) -> TuneReport:
     """Try many values of a recipe and keep the best; killed, the same command goes on, and on more terminals it helps.
@@ -136,14 +134,12 @@ def tune(
         name: What the search is called.
         out: The search's folder; runs/tune-NAME when not given.
         device: Where to train: auto, cpu, gpu or gpu:N.
-        log: Who writes the trials down: mlflow, jsonl, wandb. [default: mlflow]
+        log: Who writes the trials down: mlflow, jsonl, wandb.
         trust: Open weights that are a program and that no passport of this machine vouches for.
     """
     for flag, number in (("trials", trials), ("workers", workers)):
         if number < 1:
             raise InputError(f"--{flag} {number}: there would be nothing to do", "give 1 or more")
-    if (lacking := _missing()) is not None:
-        raise MissingExtra(lacking, "a search", "train")
     changes = {"trainer": trainer, "data": data, "seed": seed, "name": name} | pairs(set_ or [])
     fixed, space = ranges_of(recipe, changes)
     plain = read_recipe(recipe, fixed | {name: one.points()[0] for name, one in space.items()})
@@ -181,19 +177,19 @@ class _Trying:
     search: Search
     folder: Path
     device: str
-    log: str | None
+    log: str
     trust: bool
 
     def __call__(self, number: int, taken: Mapping[str, Any], step: Step) -> Mapping[str, float]:
         recipe = self.recipe.changed({**taken, "name": f"{self.recipe.name}-{number}"}, f"trial {number}")
         place = _trial_folder(self.folder, number)
         resume = (place / RECIPE).exists()
-        larger = self.search.noted(_WANTED)
+        wanted, larger = self.search.objectives[0].name, self.search.noted(_WANTED) == "larger"
+        metric = self.search.noted(_METRIC) if wanted == _SCORE else wanted  # nobody knows it before a trial has ended
 
         def watch(values: Mapping[str, float], at: int) -> None:
-            metric = next((name for name in values if name.startswith("val/")), None)
-            if larger is not None and metric is not None:
-                step(values[metric] if larger == "larger" else -values[metric], at)
+            if (value := values.get(f"val/{metric}")) is not None:
+                step(-value if wanted == _SCORE and not larger else value, at)
 
         with run_folder(place, recipe, resume=resume) as opened:
             if opened.finished:
@@ -222,14 +218,8 @@ class _Trying:
         return {one.name: known[one.name] for one in self.search.objectives}
 
 
-def _missing() -> str | None:
-    from importlib.util import find_spec
-
-    return next((name for name in ("optuna", "sqlalchemy", "alembic") if find_spec(name) is None), None)
-
-
 @contextmanager
-def _leading(search: Search, folder: Path, log: str | None, recipe: Recipe, space: Space) -> Iterator[bool]:
+def _leading(search: Search, folder: Path, log: str, recipe: Recipe, space: Space) -> Iterator[bool]:
     """Whether this process is the first of those that search in this folder: it writes the search down as a run."""
     with (folder / ".leading").open("wb") as lock:
         try:
@@ -237,7 +227,7 @@ def _leading(search: Search, folder: Path, log: str | None, recipe: Recipe, spac
         except BlockingIOError:
             yield False
             return
-        recorder = Recorder(run_log(log) if log else run_log(), folder, note)
+        recorder = Recorder(run_log(log), folder, note)
         told = {**recipe.values(), **{name: str(one) for name, one in space.items()}}
         search.note(_RUN, recorder.start(recipe.name, told, {"search": recipe.trainer}))
         state = RunState.FAILED
@@ -299,28 +289,11 @@ def _trial_folder(folder: Path, number: int) -> Path:
     return folder / "trials" / f"{number:04}"
 
 
-def _short(value: Any) -> str:
-    return f"{value:.4g}" if isinstance(value, float) else str(value)
-
-
-def _feeds(model: Path, inputs: Sequence[TensorSpec]) -> dict[str, Array]:
-    """One sample of noise; pictures in the size that the model is made for."""
-    size = read_artifact(model).passport.imgsz
-    made = {}
-    for spec in inputs:
-        shape = spec.concrete()
-        if len(shape) == 4 and size is not None:
-            sides = zip(spec.shape[2:], size, strict=True)
-            shape = (*shape[:2], *(own if isinstance(own, int) else side for own, side in sides))
-        made[spec.name] = np.random.default_rng(0).random(shape).astype(spec.dtype)
-    return made
-
-
 def _latency(model: Path) -> float:
     """The median of some calls with one sample."""
     with open_model(model, device="cpu", trust=True) as session:
-        session.warm_up(5)
-        feeds = _feeds(model, session.inputs)
+        feeds = noise(session.inputs, imgsz=read_artifact(model).passport.imgsz)
+        session.warm_up(5, feeds)
         for _ in range(30):
             session.predict(feeds)
         return session.get_performance_stats().p50_ms

@@ -12,3 +12,5 @@ from typing import Final
 from throughline.plugins import Family
 
 TUNERS: Final = Family("tuner", __name__)
+NEEDS: Final = ("optuna", "sqlalchemy", "alembic")
+"""What proposes, and what keeps what was proposed."""

@@ -6,6 +6,7 @@ from typing import Any
 
 from throughline.plugins import Plugin
 from throughline.training.space import Space, seeded
+from throughline.training.tuners import NEEDS
 
 _AT_RANDOM = 8
 """Trials before it has anything to go by."""
@@ -19,5 +20,5 @@ def make(space: Space, seed: int, number: int) -> Any:
 
 
 PLUGIN = Plugin(
-    make=make, summary="a Gaussian process, for few and dear trials", needs=("optuna", "torch", "scipy"), extra="train"
+    make=make, summary="a Gaussian process, for few and dear trials", needs=(*NEEDS, "torch", "scipy"), extra="train"
 )

@@ -10,6 +10,7 @@ from typing import Any
 
 from throughline.plugins import Plugin
 from throughline.training.space import Space
+from throughline.training.tuners import NEEDS
 
 
 def combinations(space: Space) -> int:
@@ -30,5 +31,5 @@ def make(space: Space, seed: int, number: int) -> Any:
 
 
 PLUGIN = Plugin(
-    make=make, summary="every combination", needs=("optuna",), extra="train", facts={"combinations": combinations}
+    make=make, summary="every combination", needs=NEEDS, extra="train", facts={"combinations": combinations}
 )

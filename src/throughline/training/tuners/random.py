@@ -6,6 +6,7 @@ from typing import Any
 
 from throughline.plugins import Plugin
 from throughline.training.space import Space, seeded
+from throughline.training.tuners import NEEDS
 
 
 def make(space: Space, seed: int, number: int) -> Any:
@@ -15,4 +16,4 @@ def make(space: Space, seed: int, number: int) -> Any:
     return optuna.samplers.RandomSampler(seed=seeded(seed, number))
 
 
-PLUGIN = Plugin(make=make, summary="anything, evenly", needs=("optuna",), extra="train")
+PLUGIN = Plugin(make=make, summary="anything, evenly", needs=NEEDS, extra="train")
