@@ -237,3 +237,12 @@ def test_a_teacher_says_what_is_on_pictures_that_nobody_labelled(tmp_path: Path)
     assert used["teacher"] == {"name": DETECTOR.name, "sha256": read_artifact(DETECTOR).sha256}
     assert any("detector.onnx says what is on 6 pictures" in line for line in said)
     assert used["validation"]["pictures"] == 2
+
+
+@pytest.mark.parametrize(
+    ("change", "says"), [({"teacher": str(DETECTOR)}, "a teacher sees pictures"), ({"width": 0.5}, "width: 0.5")]
+)
+def test_what_would_do_nothing_is_refused(tmp_path: Path, change: dict[str, Any], says: str) -> None:
+    rows = small_rows(tmp_path / "rows.npz")
+    with pytest.raises(InputError, match=says):
+        carried(tmp_path / "run", **{"data": rows, "model": "networks_that_learn:perceptron", "epochs": 1, **change})

@@ -45,6 +45,8 @@ def begin(recipe: Recipe, run: Run) -> Begun:
     """Open the data and build the network; random numbers come from PyTorch, which was seeded before."""
     options, path = recipe.options, Path(recipe.data)
     weights = _weights(options.weights)
+    if options.width != 1 and options.model != BUNDLED:
+        raise InputError(f"width: {options.width:g}: {options.model} is as wide as it is", "leave width away")
     network: torch.nn.Module
     lesson: Lesson
     if path.suffix in (".npz", ".npy"):
@@ -52,12 +54,16 @@ def begin(recipe: Recipe, run: Run) -> Begun:
             raise InputError(
                 f"{path}: holds rows, and the bundled detector sees pictures", "model: package.module:factory"
             )
+        if options.teacher:
+            raise InputError(
+                f"teacher: {options.teacher}: {path} holds rows, and a teacher sees pictures", "leave it away"
+            )
         lesson = ArrayLesson(path, options.task, options.holdout, recipe.seed)
         network = _built(options.model)
     else:
-        teacher = Teacher(options.teacher, run.say, trust=run.trust) if getattr(options, "teacher", "") else None
+        teacher = Teacher(options.teacher, run.say, trust=run.trust) if options.teacher else None
         data = train_and_val(recipe.data, options.holdout, recipe.seed, teacher)
-        network = _network_for(options.model, data[0].labels, getattr(options, "width", 1.0))
+        network = _network_for(options.model, data[0].labels, options.width)
         usual = "classify" if data[0].task == "classify" else "yolo"
         decoder, stride = str(getattr(network, "decoder", usual)), int(getattr(network, "stride", 32))
         lesson = PictureLesson(data, options, recipe.seed, decoder, stride)

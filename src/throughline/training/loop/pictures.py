@@ -40,15 +40,18 @@ def train_and_val(spec: str, holdout: float, seed: int, teacher: Teacher | None 
 
     A teacher says what is on the pictures to learn from, and on the others only where nobody else has.
     """
-    if teacher is not None:
-        return _taught(spec, holdout, seed, teacher)
     with readable(spec):
         splits = index_of(spec, Problems())[1].splits
+    whole = open_data(spec, "train" if "train" in splits else None)
+    if teacher is None:
+        _labelled(whole)
     if "train" in splits and "val" in splits:
-        train, val = _labelled(open_data(spec, "train")), open_data(spec, "val")
-        return train, val, train.sha256
-    whole = _labelled(open_data(spec, "train" if "train" in splits else None))
-    return *_parted(whole, holdout, seed), whole.sha256
+        train, val = whole, open_data(spec, "val")
+    else:
+        train, val = _parted(whole, holdout, seed)
+    if teacher is not None:
+        train, val = teacher.taught(train), teacher.judging(val)
+    return train, val, whole.sha256
 
 
 @final
@@ -179,29 +182,9 @@ def _parted(whole: DataSet, holdout: float, seed: int) -> tuple[DataSet, DataSet
     return train, val
 
 
-def _taught(spec: str, holdout: float, seed: int, teacher: Teacher) -> tuple[DataSet, DataSet, str]:
-    with readable(spec):
-        splits = index_of(spec, Problems())[1].splits
-    whole = open_data(spec, "train" if "train" in splits else None)
-    if "val" in splits:
-        train, val = whole, open_data(spec, "val")
-    else:
-        train, val = _parted(whole, holdout, seed)
-    if val.task is None or any(sample.truth is None for sample in val):
-        val = teacher.taught(val)
-    elif val.labels != teacher.artifact.labels:
-        raise InputError(
-            f"teacher: {teacher.artifact.path} knows {', '.join(teacher.artifact.labels)}; the pictures to be judged "
-            f"by are labelled with {', '.join(val.labels)}",
-            "give a teacher of the same classes, in the same order",
-        )
-    return teacher.taught(train), val, whole.sha256
-
-
-def _labelled(data: DataSet) -> DataSet:
+def _labelled(data: DataSet) -> None:
     if data.task is None or not data.labels:
         raise InputError(f"{data.name}: nobody has said what is on its pictures", "give boxes, or class folders")
-    return data
 
 
 def _canvas(data: DataSet, imgsz: str, stride: int, stretch: bool) -> tuple[int, int]:

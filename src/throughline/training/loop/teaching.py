@@ -45,6 +45,18 @@ class Teacher:
         """What a passport says of it."""
         return {"name": self.artifact.path.name, "sha256": self.artifact.sha256}
 
+    def judging(self, data: DataSet) -> DataSet:
+        """The pictures to be judged by: as they are where they are labelled, else as the teacher says."""
+        if data.task is None or any(sample.truth is None for sample in data):
+            return self.taught(data)
+        if data.labels != self.artifact.labels:
+            raise InputError(
+                f"teacher: {self.artifact.path} knows {', '.join(self.artifact.labels)}; the pictures to be judged by "
+                f"are labelled with {', '.join(data.labels)}",
+                "give a teacher of the same classes, in the same order",
+            )
+        return data
+
     def taught(self, data: DataSet) -> DataSet:
         """The pictures with the teacher's answers as their truth."""
         artifact = self.artifact

@@ -53,7 +53,7 @@ class Options:
     flip: float = setting(0.5, "how often a picture is mirrored", _SHARE, 0, 1)
     scale: float = setting(0.3, "how much a picture is enlarged or reduced, at most", _SHARE, 0, 0.9)
     colour: float = setting(0.2, "how much its light and colours vary, at most", _SHARE, 0, 1)
-    workers: int = setting(0, "processes that prepare pictures beside the loop", "0 to 64", 0, 64)
+    workers: int = setting(0, "threads that prepare pictures beside the loop", "0 to 64", 0, 64)
 
 
 def train(recipe: Recipe, run: Run) -> Trained:
