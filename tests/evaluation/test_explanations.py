@@ -12,7 +12,7 @@ from onnx import numpy_helper
 
 from throughline.bundled import DETECTOR, WEIGHTS
 from throughline.contracts.tables import Table
-from throughline.evaluation.explanations.gradients import Network, network_of, where_gradients_point
+from throughline.evaluation.explanations.gradients import network_of, where_gradients_point
 from throughline.evaluation.explanations.occlusion import Looked, overlaid, where_it_looks
 from throughline.evaluation.explanations.shares import shares_of
 from throughline.models.artifact import read_artifact
@@ -75,10 +75,12 @@ def test_a_model_that_looks_at_nothing_has_no_place_to_show(tmp_path: Path) -> N
 def test_gradients_point_at_what_is_found(seed: int) -> None:
     pytest.importorskip("torch")
     picture = World(seed, 320, 192).frame(0)[0].picture
-    built = network_of(read_artifact(WEIGHTS), "throughline.testing.demo_detector:build", trust=False)
-    assert built is not None
-    detector = detector_for(*built, frame=(192, 320), imgsz=320)
-    found, again = (where_gradients_point(built[1], detector, picture) for _ in range(2))
+    artifact, builds = read_artifact(WEIGHTS), "throughline.testing.demo_detector:build"
+    network = network_of(artifact, builds, trust=False)
+    assert network is not None
+    with open_model(WEIGHTS, device="cpu", class_=builds) as session:
+        detector = detector_for(artifact, session, frame=(192, 320), imgsz=320)
+        found, again = (where_gradients_point(network, detector, picture) for _ in range(2))
     assert len(found) == 3
     for one, other in zip(found, again, strict=True):
         assert one.heat.shape == picture.shape[:2]
@@ -101,12 +103,12 @@ def test_the_gradients_of_a_network_that_looks_at_one_place_point_there() -> Non
             deep = self.second(self.first(images).relu()).relu()
             return torch.stack((deep[:, :, :24, :24].mean((1, 2, 3)), deep.mean((1, 2, 3)) * 0), 1)
 
-    artifact = read_artifact(WEIGHTS)
-    built = Network(Corner(), artifact)
-    passport = replace(artifact.passport, inputs=built.inputs, decoder="classify", labels=("corner", "nothing"))
-    told = replace(artifact, passport=passport)
+    artifact = read_artifact(DETECTOR)
+    told = replace(artifact, passport=replace(artifact.passport, decoder="classify", labels=("corner", "nothing")))
     picture = np.random.default_rng(0).integers(1, 255, (64, 64, 3), dtype=np.uint8)
-    (one,) = where_gradients_point(built, detector_for(told, built, frame=(64, 64), imgsz=64, conf=0.0), picture, 1)
+    with open_model(DETECTOR, device="cpu") as session:  # takes pictures, as the network does
+        detector = detector_for(told, session, frame=(64, 64), imgsz=64, conf=0.0)
+        (one,) = where_gradients_point(Corner().eval().requires_grad_(False), detector, picture, 1)
     assert one.box is None
     assert one.heat[:28, :28].sum() > 0.99 * one.heat.sum() > 0
 

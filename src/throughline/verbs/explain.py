@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,9 +9,8 @@ from throughline import __version__
 from throughline.contracts.artifacts import Artifact
 from throughline.contracts.errors import InputError
 from throughline.data.tables import is_table, open_table
-from throughline.evaluation.answers import answers
 from throughline.evaluation.explanations.gradients import network_of, where_gradients_point
-from throughline.evaluation.explanations.occlusion import Looked, where_it_looks
+from throughline.evaluation.explanations.occlusion import Looked, asked, where_it_looks
 from throughline.evaluation.explanations.report import told, write_looks, write_shares
 from throughline.evaluation.explanations.shares import shares_of
 from throughline.files import writing
@@ -98,7 +96,7 @@ def explain(
 ) -> ExplainReport:
     """Show where a model looks: a picture is asked about again with one place after the other hidden.
 
-    A PyTorch network that is built here (--class) shows its gradients beside that, and runs on the CPU.
+    A PyTorch network that is built here (--class) shows its gradients beside that, which are taken on the CPU.
 
     Of a model of tables, show what each column adds to its answers instead (SHAP).
 
@@ -129,29 +127,23 @@ def explain(
     with writing(folder):
         folder.mkdir(parents=True, exist_ok=True)
     shown, places = [], list[Place]()
-    built = network_of(artifact, class_, trust)
-    with (
-        nullcontext(built[1])
-        if built is not None
-        else open_model(artifact.path, backend=backend, device=device, class_=class_, trust=trust)
-    ) as session:
-        artifact = artifact if built is None else built[0]
+    network = network_of(artifact, class_, trust)
+    with open_model(artifact.path, backend=backend, device=device, class_=class_, trust=trust) as session:
         options = {"decoder": decoder, "imgsz": imgsz, "iou": iou}
         for number, sample in enumerate(data, 1):
             picture = sample.read()
             size = (picture.shape[0], picture.shape[1])
             seen = detector_for(artifact, session, frame=size, conf=conf, **options)  # type: ignore[arg-type]
-            asked = detector_for(artifact, session, frame=size, conf=_LOW, **options)  # type: ignore[arg-type]
-            found = answers(lambda _, seen=seen: seen, [sample])[0]  # type: ignore[misc]
-            looks = [one for one in where_it_looks(asked, picture) if one.confidence >= conf]
-            if built is not None:
-                looks += where_gradients_point(built[1], seen, picture)
-            shown.append((sample.name, picture, found, looks))
+            low = detector_for(artifact, session, frame=size, conf=_LOW, **options)  # type: ignore[arg-type]
+            looks = [one for one in where_it_looks(low, picture) if one.confidence >= conf]
+            if network is not None:
+                looks += where_gradients_point(network, seen, picture)
+            shown.append((sample.name, picture, asked(seen, [picture])[0], looks))
             places += [_place(sample.name, one) for one in looks]
             note(f"{number} of {len(data)}: {sample.name}: {'; '.join(map(told, looks)) or 'nothing was found'}")
         ran_on = str(session)
     method = "occlusion: a patch of the picture's mean colour, a twelfth of its longer side, in half steps"
-    method += "; gradients: LayerCAM at the last reading of each resolution" if built is not None else ""
+    method += "; gradients: LayerCAM at the last reading of each resolution" if network is not None else ""
     about = {"method": method, "model": str(artifact.path), "sha256": artifact.sha256, "ran on": ran_on}
     page = write_looks(folder / "report.html", artifact.path.name, shown, {**about, "throughline": __version__})
     return ExplainReport(artifact.path, source, method, tuple(places), (), 0.0, page)

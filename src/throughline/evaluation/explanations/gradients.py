@@ -8,13 +8,11 @@ convolutions read them, at the last reading of each resolution, and the resoluti
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import replace
-from typing import Any, Final, final
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from throughline.contracts.artifacts import Array, Artifact, TensorSpec
+from throughline.contracts.artifacts import Artifact
 from throughline.contracts.detections import Detections
 from throughline.contracts.frames import Frame
 from throughline.evaluation.explanations.occlusion import Heat, Looked, Picture
@@ -23,49 +21,28 @@ from throughline.models.backends.torch import named
 from throughline.vision.detector import Detector
 from throughline.vision.letterbox import Letterbox
 
+if TYPE_CHECKING:
+    import torch
+
 GRADIENTS: Final = "gradients"
 _SAME: Final = 1e-5
 _WEIGHTS: Final = ("safetensors", "checkpoint")
-_PICTURES: Final = TensorSpec("images", "float32", ("batch", 3, "height", "width"))
 
 
-@final
-class Network:
-    """A PyTorch network on the CPU, as a predictor: weights say nothing of inputs, so it takes pictures."""
-
-    def __init__(self, module: Any, artifact: Artifact) -> None:
-        self.module = module.eval().requires_grad_(False)
-        self.inputs: tuple[TensorSpec, ...] = artifact.inputs or (_PICTURES,)
-        self.outputs: tuple[TensorSpec, ...] = artifact.outputs
-
-    def predict(self, feeds: Mapping[str, Array]) -> dict[str, Array]:
-        """Run it."""
-        import torch
-
-        with torch.inference_mode():
-            returned = self.module(*(torch.from_numpy(feeds[one.name].copy()) for one in self.inputs))
-        return {name: one.numpy().copy() for name, one in named(returned, self.outputs).items()}
-
-    def __str__(self) -> str:
-        return "torch on cpu"
-
-    def close(self) -> None:
-        """There is nothing to give back."""
-
-
-def network_of(artifact: Artifact, class_: str | None, trust: bool) -> tuple[Artifact, Network] | None:
-    """The network of a state dict, and the model as one that takes pictures; None for every other model."""
+def network_of(artifact: Artifact, class_: str | None, trust: bool) -> torch.nn.Module | None:
+    """The network of a state dict, on the CPU; None for every other model."""
     if class_ is None or artifact.format not in _WEIGHTS:
         return None
     from throughline.models.loading import architecture, check, load_state_dict
     from throughline.models.loading.architectures import fill
 
     check(artifact.path, trust=trust, passport_holds=passports.vouched(artifact))
-    network = Network(fill(architecture(class_), load_state_dict(artifact.path, trust=trust).tensors), artifact)
-    return replace(artifact, passport=replace(artifact.passport, inputs=network.inputs)), network
+    return fill(architecture(class_), load_state_dict(artifact.path, trust=trust).tensors).eval().requires_grad_(False)
 
 
-def where_gradients_point(network: Network, detector: Detector, picture: Picture, most: int = 3) -> list[Looked]:
+def where_gradients_point(
+    network: torch.nn.Module, detector: Detector, picture: Picture, most: int = 3
+) -> list[Looked]:
     """Where the surest things that a network finds come from, by its gradients.
 
     Args:
@@ -84,13 +61,11 @@ def where_gradients_point(network: Network, detector: Detector, picture: Picture
         if given and given[0].ndim == 4 and given[0].requires_grad:
             read.append(given[0])
 
-    hooks = [
-        one.register_forward_pre_hook(kept) for one in network.module.modules() if isinstance(one, torch.nn.Conv2d)
-    ]
+    hooks = [one.register_forward_pre_hook(kept) for one in network.modules() if isinstance(one, torch.nn.Conv2d)]
     try:
         with torch.enable_grad():
             feeds = [torch.from_numpy(array.copy()) for array in detector.inputs_for(batch).values()]
-            outputs = named(network.module(feeds[0].requires_grad_(), *feeds[1:]), network.outputs)
+            outputs = named(network(feeds[0].requires_grad_(), *feeds[1:]), detector.predictor.outputs)
     finally:
         for hook in hooks:
             hook.remove()

@@ -73,7 +73,7 @@ def where_it_looks(detector: Detector, picture: Picture, most: int = 3) -> list[
         picture: height x width x 3, RGB.
         most: how many things.
     """
-    whole = _asked(detector, [picture])[0]
+    whole = asked(detector, [picture])[0]
     surest = whole[np.argsort(-whole.confidence, kind="stable")[:most]]
     if not len(surest):
         return []
@@ -83,7 +83,7 @@ def where_it_looks(detector: Detector, picture: Picture, most: int = 3) -> list[
     places = list(_places(height, width))
     for start in range(0, len(places), _AT_ONCE):
         part = places[start : start + _AT_ONCE]
-        for place, found in zip(part, _asked(detector, [_hidden(picture, one) for one in part]), strict=True):
+        for place, found in zip(part, asked(detector, [_hidden(picture, one) for one in part]), strict=True):
             fallen[:, place[0], place[1]] += _fallen(surest, found)[:, None, None]
             covered[place] += 1
     heats = fallen / np.maximum(covered, 1)
@@ -116,7 +116,8 @@ def overlaid(picture: Picture, looked: Looked) -> Picture:
     return shown
 
 
-def _asked(detector: Detector, pictures: list[Picture]) -> list[Detections]:
+def asked(detector: Detector, pictures: list[Picture]) -> list[Detections]:
+    """What is found in each of some pictures of one size."""
     batch = detector.buffer(len(pictures))
     fits = detector.fill(batch, [Frame(number, 0.0, one, "") for number, one in enumerate(pictures)])
     return detector.read(detector.predict(batch), fits)

@@ -13,10 +13,9 @@ from throughline.evaluation.explanations.occlusion import Looked, Picture, overl
 from throughline.evaluation.explanations.shares import Shares
 from throughline.reports import charts
 from throughline.reports.page import Page, figure, figures, pairs, section, table
-from throughline.vision.drawing import annotate
+from throughline.vision.drawing import annotate, jpeg
 
 _COLUMNS = 12
-_QUALITY = 88
 
 
 def write_looks(
@@ -28,8 +27,8 @@ def write_looks(
     """The page about pictures: name, picture, what was found, where the model looked for each."""
     sections = []
     for name, picture, found, looks in several:
-        shown = [figure(_jpeg(annotate(picture, found)), name, "what the model says")]
-        shown += [figure(_jpeg(overlaid(picture, one)), f"{name}: {one.kind}", told(one)) for one in looks]
+        shown = [figure(jpeg(annotate(picture, found)), name, "what the model says")]
+        shown += [figure(jpeg(overlaid(picture, one)), f"{name}: {one.kind}", told(one)) for one in looks]
         sections.append(section(name, figures(shown)))
     things = [one for *_, looks in several for one in looks if one.method == "occlusion"]
     tiles = {"pictures": str(len(several)), "things": str(len(things))}
@@ -37,7 +36,9 @@ def write_looks(
     if placed:
         tiles["heat inside the box"] = f"{np.mean([one.inside for one in placed]):.0%}"
         tiles["by chance"] = f"{np.mean([one.by_chance for one in placed]):.0%}"
-    says = "Bright is where hiding a patch made the model less sure of what the box, or the picture, shows."
+    says = "Bright is where hiding a patch made the model less sure of what the box, or the picture, shows"
+    by_gradients = any(one.method != "occlusion" for *_, looks in several for one in looks)
+    says += "; on maps of gradients, where its features speak for it." if by_gradients else "."
     page = Page("Throughline explain", model, "complete", "LOOKED", says, tiles, [*sections, pairs("How", about)])
     return page.write(path)
 
@@ -93,9 +94,3 @@ def _column(shares: Shares, name: str) -> str:
 def _row(shares: Shares, name: str, mean: float) -> tuple[str, ...]:
     values = shares.values[:, shares.columns.index(name)]
     return name, f"{mean:.4g}", f"{values.min():+.4g}", f"{values.max():+.4g}"
-
-
-def _jpeg(picture: Picture) -> bytes:
-    import cv2
-
-    return bytes(cv2.imencode(".jpg", picture[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, _QUALITY])[1].data)

@@ -17,6 +17,7 @@ from throughline.contracts.errors import InputError, MissingExtra
 from throughline.contracts.tables import Table
 from throughline.data.encoding import Columns
 from throughline.evaluation.tabular import RowAnswers, ask_rows, rows_for
+from throughline.models import passport as passports
 from throughline.models.session import open_model
 
 _ROWS: Final = 100
@@ -100,8 +101,10 @@ def shares_of(artifact: Artifact, table: Table, *, trust: bool = False, seed: in
 
 
 def _of_trees(shap: Any, artifact: Artifact, rows: Array, names: tuple[str, ...], trust: bool) -> Shares:
+    from throughline.models.loading import check
     from throughline.models.loading.estimators import open_estimator
 
+    check(artifact.path, trust=trust, passport_holds=passports.vouched(artifact))
     estimator = open_estimator(artifact.path, artifact.format, trust=trust)
     explainer = shap.TreeExplainer(estimator.model)
     found = explainer(rows, check_additivity=False)
