@@ -1,14 +1,17 @@
-"""Which pictures and which task: what must be settled between a model and labelled data before it is measured."""
+"""Which pictures, in which light, and which task: what is settled before a model is measured on labelled data."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import Final
 
 from throughline.contracts.artifacts import Artifact
 from throughline.contracts.detections import Detections
 from throughline.contracts.errors import InputError
+from throughline.contracts.frames import Image
 from throughline.contracts.samples import DataSet, Sample
+from throughline.evaluation.slices import light_of
 
 _TASKS: Final = {"detect": "detect", "track": "detect", "segment": "segment", "classify": "classify"}
 
@@ -45,6 +48,18 @@ def answered(task: str, said: Sequence[Detections], notes: list[str]) -> str:
         notes.append("the data have masks and the model gives none: its boxes were measured")
         return "detect"
     return task
+
+
+def noting_light(samples: Sequence[Sample], light: list[str]) -> Iterator[Sample]:
+    """The samples one by one, each noted for its light when it is read."""
+    for sample in samples:
+
+        def read(sample: Sample = sample) -> Image:
+            image = sample.read()
+            light.append(light_of(image))
+            return image
+
+        yield replace(sample, read=read)
 
 
 def _no_match(model: str, data: str) -> InputError:

@@ -19,7 +19,7 @@ from throughline.evaluation.differing import Differing, differing
 from throughline.evaluation.mistakes import CONF
 from throughline.reports import charts
 from throughline.reports.page import Page, figure, figures, pairs, section, table
-from throughline.vision.drawing import annotate
+from throughline.vision.drawing import annotate, jpeg
 
 _WIDE: Final = 480
 """So many pixels wide pictures are at most."""
@@ -165,7 +165,7 @@ def _drawn(contest: Contest, one: Differing) -> bytes:
     sides = [_annotated(small, said[one.picture], scale) for said in contest.found]
     gap = np.full((6, small.shape[1], 3), 255, np.uint8)
     picture = np.concatenate([sides[0], gap, sides[1]], axis=0)
-    return bytes(cv2.imencode(".jpg", picture[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 85])[1].data)
+    return jpeg(picture)
 
 
 def _annotated(image: npt.NDArray[np.uint8], said: Detections, scale: float) -> npt.NDArray[np.uint8]:

@@ -8,18 +8,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from throughline.contracts.artifacts import Artifact
 from throughline.contracts.detections import Detections
 from throughline.contracts.errors import InputError
-from throughline.contracts.frames import Image
 from throughline.contracts.samples import DataSet, Sample
 from throughline.contracts.tables import Table
 from throughline.evaluation.answers import answers, in_common
-from throughline.evaluation.asking import answered, labelled, task_of
+from throughline.evaluation.asking import answered, labelled, noting_light, task_of
 from throughline.evaluation.comparison_parts import CLASS, Split
-from throughline.evaluation.slices import LIGHT, light_of, named_parts, values_of
+from throughline.evaluation.slices import LIGHT, named_parts, values_of
 from throughline.evaluation.tabular import ask_rows, row_tallies, rows_for
 from throughline.evaluation.tally import AccuracyTally, Tally, tally
 from throughline.models.session import Session, open_model
@@ -85,7 +84,7 @@ def over_pictures(sides: Sides, whole: DataSet, how: Opening, slices: Sequence[s
         whole: the data.
         how: how models are opened.
         slices: traits of the pictures to split by.
-        telling: who is told, for each model by its name, of each answer as it comes.
+        telling: who is told, for each model, of each answer as it comes.
     """
     notes: list[str] = []
     samples = labelled(whole, whole.name, notes)
@@ -100,8 +99,8 @@ def over_pictures(sides: Sides, whole: DataSet, how: Opening, slices: Sequence[s
         for artifact in side:
             name = str(artifact.path)
             seen = list[str]()
-            with telling(artifact.path.name, len(samples)) as watch:
-                mine, ran_on[name] = _ask(artifact, _watched(samples, seen), how, tasks[0] == "classify", watch)
+            with telling(f"asking {artifact.path.name}", len(samples)) as watch:
+                mine, ran_on[name] = _ask(artifact, noting_light(samples, seen), how, tasks[0] == "classify", watch)
             light = light or seen
             own: list[str] = []
             if answered(tasks[0], mine, own) != tasks[0]:
@@ -183,15 +182,3 @@ def _ask(
             )
 
         return answers(detector, samples, watch=watch), str(session)
-
-
-def _watched(samples: Sequence[Sample], light: list[str]) -> Iterator[Sample]:
-    """The samples one by one, each noted for its light when it is read."""
-    for sample in samples:
-
-        def read(sample: Sample = sample) -> Image:
-            image = sample.read()
-            light.append(light_of(image))
-            return image
-
-        yield replace(sample, read=read)

@@ -18,7 +18,7 @@ from throughline.evaluation.slices import Slicing
 from throughline.reports import charts
 from throughline.reports.page import Page, figure, figures, pairs, section, table
 from throughline.stats.bootstrap import Interval
-from throughline.vision.drawing import annotate
+from throughline.vision.drawing import annotate, jpeg
 
 _SHOWN: Final = 6
 _WIDE: Final = 360
@@ -192,7 +192,7 @@ def _drawn(one: Mistake, sample: Sample) -> bytes:
     sure = np.array([one.confidence if place is one.box else 1.0 for place in places], np.float32)
     kinds = np.array([0 if place is one.box else 2 for place in places], np.int64)
     picture = annotate(part, Detections(xyxy, sure, kinds, labels=labels))
-    return bytes(cv2.imencode(".jpg", picture[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 85])[1].data)
+    return jpeg(picture)
 
 
 def _around(places: npt.NDArray[np.float64], size: tuple[int, int]) -> tuple[int, int, int, int]:

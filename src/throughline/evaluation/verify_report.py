@@ -15,7 +15,7 @@ from throughline.evaluation.verification import Verification
 from throughline.models.precision import Precisions
 from throughline.reports import charts
 from throughline.reports.page import Page, figure, figures, pairs, section, table
-from throughline.vision.drawing import annotate
+from throughline.vision.drawing import annotate, jpeg
 
 _WIDE: Final = 640
 """So many pixels wide each of the two pictures is at most."""
@@ -138,11 +138,10 @@ def _side_by_side(worst: Worst, found: Verification) -> list[str]:
     small = [cv2.resize(one, size, interpolation=cv2.INTER_AREA) for one in shown]
     gap = np.full((size[1], 6, 3), 255, np.uint8)
     both: npt.NDArray[np.uint8] = np.concatenate([small[0], gap, small[1]], axis=1)
-    packed = cv2.imencode(".jpg", cv2.cvtColor(both, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, 85])[1]
     counts = f"{len(_sure(worst.reference))} and {len(_sure(worst.candidate))} found"
     caption = f"{worst.sample.name}: {worst.disagreement:.1%} apart; {counts}"
     alt = f"what {found.reference.path.name} and {found.candidate.path.name} say of {worst.sample.name}"
-    return [figure(packed.tobytes(), alt, caption)]
+    return [figure(jpeg(both), alt, caption)]
 
 
 def _sure(found: Detections, conf: float = 0.25) -> Detections:

@@ -42,8 +42,8 @@ class DataFormatConformance(ABC):
         """Write a sound set of at least two pictures, each a file of its own, and give what ``open_data`` takes."""
 
     def add_label(self, spec: Path) -> None:
-        """Say one thing more about a picture of it."""
-        raise NotImplementedError
+        """Say one thing more about a picture of it; asked only where ``labelled``."""
+        raise AssertionError(f"{self.format} knows what is on pictures: say in add_label how one more thing is said")
 
     def test_it_describes_itself(self) -> None:
         plugin = FORMATS.get(self.format)

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import glob
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
 from throughline.contracts.artifacts import Artifact
-from throughline.contracts.detections import Detections
 from throughline.contracts.errors import InputError
 from throughline.data.reading import open_data
 from throughline.data.tables import is_table, open_table
@@ -20,7 +18,6 @@ from throughline.evaluation.comparison import Comparison, Question, compare_mode
 from throughline.evaluation.comparison_parts import CLASS, Part, Split
 from throughline.evaluation.contest import Contest, Opening, over_pictures, over_rows
 from throughline.evaluation.evidence import write_evidence
-from throughline.evaluation.mistakes import CONF
 from throughline.evaluation.run_comparison import compare_figures, compare_runs
 from throughline.evaluation.score_files import SUFFIXES, Scores, paired, read_scores, trait
 from throughline.evaluation.scored import ScoreTally
@@ -30,7 +27,7 @@ from throughline.models.artifact import read_artifact
 from throughline.stats.difference import Difference
 from throughline.stats.paired import Effect, Test
 from throughline.terminal import fields, table
-from throughline.video.progress import Progress
+from throughline.video.progress import telling
 
 SAME: Final = "the same file"
 _ROWS: Final = 20
@@ -187,7 +184,7 @@ def compare(
         about, sha256, question = f"{rows.name}, {len(rows):,} rows", rows.sha256, replace(question, sample="row")
     else:
         whole = open_data(data, split)
-        contest = over_pictures((sides[0], sides[1]), whole, how, asked, _telling)
+        contest = over_pictures((sides[0], sides[1]), whole, how, asked, telling)
         about, sha256 = f"{whole.name} ({whole.format}), {len(contest.samples):,} pictures", whole.sha256
     found = {metric: _compared(runs, contest, _for(metric, question)) for metric, runs in contest.tallies.items()}
     main, *others = found.values()
@@ -346,18 +343,3 @@ def _apart(one: Difference) -> tuple[str, str, str]:
 
 def _p(p: float) -> str:
     return "" if p != p else "under 0.0001" if p < 0.0001 else f"{p:.4f}"
-
-
-@contextmanager
-def _telling(name: str, total: int) -> Iterator[Callable[[Detections], None]]:
-    """Says on stderr how far it is."""
-    progress, done = Progress(f"asking {name}", total), [0, 0]
-
-    def told(said: Detections) -> None:
-        done[:] = done[0] + 1, done[1] + int((said.confidence >= CONF).sum())
-        progress.show(*done)
-
-    try:
-        yield told
-    finally:
-        progress.close()

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -11,22 +10,22 @@ import numpy as np
 
 from throughline.contracts.detections import Detections
 from throughline.contracts.errors import InputError, nearest
-from throughline.contracts.frames import Frame, Image
+from throughline.contracts.frames import Frame
 from throughline.contracts.samples import Sample
 from throughline.data.reading import open_data
 from throughline.evaluation.answers import answers, in_common
-from throughline.evaluation.asking import answered, labelled, task_of
+from throughline.evaluation.asking import answered, labelled, noting_light, task_of
 from throughline.evaluation.evaluate_report import gap_said, write_report
 from throughline.evaluation.measured import ClassRow, measure, traits_of
 from throughline.evaluation.mistakes import CONF
-from throughline.evaluation.slices import Fairness, Slicing, light_of
+from throughline.evaluation.slices import Fairness, Slicing
 from throughline.evaluation.tracks import TrackScores, score_tracks
 from throughline.files import writing
 from throughline.models.artifact import read_artifact
 from throughline.models.session import open_model
 from throughline.stats.bootstrap import RESAMPLES, Interval
 from throughline.terminal import fields, table
-from throughline.video.progress import Progress
+from throughline.video.progress import telling
 from throughline.video.trackers import TRACKERS
 from throughline.vision.detector import Detector, detector_for
 
@@ -169,8 +168,8 @@ def evaluate(
         def detector(frame: tuple[int, int]) -> Detector:
             return detector_for(artifact, session, decoder=decoder, frame=frame, imgsz=imgsz, conf=least, iou=iou)
 
-        with _telling(len(samples)) as watch:
-            said = answers(detector, _watched(samples, light), watch=watch)
+        with telling("evaluating", len(samples)) as watch:
+            said = answers(detector, noting_light(samples, light), watch=watch)
         ran_on = str(session)
     task = answered(task, said, notes)
     found = in_common(said, artifact.labels, whole.labels, notes)
@@ -202,33 +201,6 @@ def evaluate(
         artifact.path, whole.name, task, len(samples), measured.figures, measured.classes, measured.slicings,
         measured.fairness, measured.worst_gap, tracks, report, whole.sha256, artifact.sha256, measured.notes,
     )  # fmt: skip
-
-
-def _watched(samples: Sequence[Sample], light: list[str]) -> Iterator[Sample]:
-    """The samples one by one, each noted for its light when it is read."""
-    for sample in samples:
-
-        def read(sample: Sample = sample) -> Image:
-            image = sample.read()
-            light.append(light_of(image))
-            return image
-
-        yield replace(sample, read=read)
-
-
-@contextmanager
-def _telling(total: int) -> Iterator[Callable[[Detections], None]]:
-    """Says on stderr how far it is."""
-    progress, done = Progress("evaluating", total), [0, 0]
-
-    def told(said: Detections) -> None:
-        done[:] = done[0] + 1, done[1] + int((said.confidence >= CONF).sum())
-        progress.show(*done)
-
-    try:
-        yield told
-    finally:
-        progress.close()
 
 
 def _tracks(

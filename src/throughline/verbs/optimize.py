@@ -17,6 +17,7 @@ from throughline.contracts.samples import DataSet
 from throughline.contracts.verdicts import Check, Verdict
 from throughline.data.overlap import shared_pictures
 from throughline.data.reading import open_data
+from throughline.evaluation.asking import labelled
 from throughline.evaluation.feeding import CALIBRATION, feeds_of
 from throughline.evaluation.front import Tried, answer, front, holds
 from throughline.evaluation.optimize_report import write_report
@@ -141,7 +142,7 @@ def optimize(
     folder = out or Path("runs") / f"optimize-{source.path.stem}"
     until = time.monotonic() + seconds
     notes: list[str] = []
-    judged = _labelled(judged, notes)
+    judged = dataclasses.replace(judged, samples=labelled(judged, data, notes))
     calibration = _calibration(calibrate, data, judged, notes)
     with drafting(folder / "winner") as scratch, only_warnings():
         origin = _origin(source, scratch, class_, trust)
@@ -311,16 +312,6 @@ def _sizes(plain: Artifact, asked: str | None) -> tuple[int, ...]:
     if not all(part.isdigit() and int(part) >= stride for part in parts):
         raise InputError(f"--imgsz {asked!r} holds what is no size", f"whole numbers of {stride} or more, with commas")
     return tuple(dict.fromkeys(map(int, parts)))
-
-
-def _labelled(data: DataSet, notes: list[str]) -> DataSet:
-    """The pictures of which it is known what is on them."""
-    known = [sample for sample in data if sample.truth is not None]
-    if not known or data.task is None:
-        raise InputError(f"{data.name}: nobody has said what is on these pictures", "give labelled pictures as --data")
-    if len(known) < len(data):
-        notes.append(f"{len(data) - len(known):,} of {len(data):,} pictures have no labels and were left out")
-    return dataclasses.replace(data, samples=known)
 
 
 def _calibration(asked: str | None, data: str, judged: DataSet, notes: list[str]) -> DataSet:

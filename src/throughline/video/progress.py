@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import TextIO, final
 
+from throughline.contracts.detections import Detections
+from throughline.evaluation.mistakes import CONF
 from throughline.terminal import printable
 
 _BAR = 24
@@ -63,3 +67,18 @@ def _clock(seconds: float) -> str:
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
+
+
+@contextmanager
+def telling(doing: str, total: int) -> Iterator[Callable[[Detections], None]]:
+    """Told of each answer as it comes, it says on stderr how far it is."""
+    progress, done = Progress(doing, total), [0, 0]
+
+    def told(said: Detections) -> None:
+        done[:] = done[0] + 1, done[1] + int((said.confidence >= CONF).sum())
+        progress.show(*done)
+
+    try:
+        yield told
+    finally:
+        progress.close()

@@ -36,6 +36,13 @@ Colour = tuple[int, int, int]
 Place = tuple[int, int, int, int]
 
 
+def jpeg(picture: npt.NDArray[np.uint8], quality: int = 85) -> bytes:
+    """An RGB picture, packed for a page."""
+    import cv2
+
+    return bytes(cv2.imencode(".jpg", picture[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, quality])[1].data)
+
+
 def annotate(image: npt.NDArray[np.uint8], found: Detections) -> npt.NDArray[np.uint8]:
     """A copy of an RGB picture with everything drawn: all objects, then labels, the surest choosing first."""
     import cv2
