@@ -57,7 +57,7 @@ clean:
 
 .venv/.dev: .venv/bin/python pyproject.toml constraints.txt
 	@echo "installing the pinned packages and the tools for development into .venv (once)"
-	$(PIP) install -c constraints.txt -e '.[torch,track,optimize,classical,fairness,train,wandb,explain,dev]'
+	$(PIP) install -c constraints.txt -e '.[torch,track,optimize,classical,fairness,train,wandb,explain,serve,monitor,dev]'
 	@# trackers and trackeval ask for opencv-python, which would overwrite opencv-python-headless
 	$(PIP) install -c constraints.txt --no-deps trackers trackeval==1.3.0 tabulate==0.10.0
 	@touch $@ .venv/.core
