@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import json
 import math
 from dataclasses import replace
 from pathlib import Path
@@ -24,7 +26,7 @@ from throughline.evaluation.scored import ScoreTally
 from throughline.evaluation.tabular import RowAnswers, ask_rows, features_of, row_tallies
 from throughline.evaluation.tally import AccuracyTally, RegionTally, tally
 from throughline.stats.discordance import Discordance, difference_interval, mcnemar
-from throughline.stats.paired import t_test
+from throughline.stats.paired import t_test, wilcoxon
 
 QUICK = Question(resamples=200)
 
@@ -264,6 +266,29 @@ def test_scores_are_paired_by_their_names_in_whatever_order_and_form(tmp_path: P
     assert (plain.names, plain.metric, plain.less_is_better) == (None, "score", False)
     with pytest.raises(InputError, match=r"has 'loss' and .* 'score'"):
         paired(first, plain, notes)
+    named = read_scores(write(tmp_path / "d.csv", "name,score\nx,0.5\ny,0.75\n"))
+    for pair in ((named, plain), (plain, named)):
+        with pytest.raises(InputError, match=r"d\.csv names its scores and .*c\.json does not"):
+            paired(*pair, notes)
+
+
+@pytest.mark.parametrize(
+    ("metric", "less"),
+    [("val/rmse", True), ("mase", True), ("sMAPE", True), ("time", True), ("ms per frame", True), ("logloss", True),
+     ("brier", True), ("accuracy", False), ("mAP50-95", False), ("score", False), ("timeliness", False)],
+)  # fmt: skip
+def test_an_error_or_a_time_is_known_by_its_name(tmp_path: Path, metric: str, less: bool) -> None:
+    scores = read_scores(write(tmp_path / "a.json", json.dumps({"metric": metric, "scores": [1, 2]})))
+    assert scores.less_is_better == less
+
+
+def test_a_name_of_any_length_is_read_or_refused(tmp_path: Path) -> None:
+    limit = csv.field_size_limit(1000)
+    try:
+        with pytest.raises(InputError, match="line 2: field larger than"):
+            read_scores(write(tmp_path / "a.csv", f"name,score\n{'x' * 2000},1\n"))
+    finally:
+        csv.field_size_limit(limit)
 
 
 @pytest.mark.parametrize(
@@ -271,6 +296,9 @@ def test_scores_are_paired_by_their_names_in_whatever_order_and_form(tmp_path: P
     [
         ("a.csv", "name,score\n", "1 lines; a head and at least one row are needed"),
         ("a.csv", "name,score\nx,1\ny\n", "line 3: 1 cells under 2 names"),
+        ("a.csv", "name,score\n\n\nx,1\ny\n", "line 5: 1 cells under 2 names"),
+        ("a.json", '{"metric": "name", "scores": {"x": 1}}', "the metric is called 'name'"),
+        ("a.json", '{"metric": "seed", "scores": [1, 2]}', "the metric is called 'seed'"),
         ("a.csv", "name,score\nx,1\nx,2\n", "'x' is there 2 times"),
         ("a.csv", "name,a,b\nx,1,2\n", "2 columns could be the scores: a, b"),
         ("a.csv", "name,a\nx,good\n", "0 columns could be the scores"),
@@ -334,3 +362,53 @@ def test_a_model_is_asked_about_the_tables_numbers_alone() -> None:
         ask_rows(Rows(), np.ones((2, 3)))
     with pytest.raises(InputError, match="the column 'kind' is text"):
         features_of(Table("t.csv", TABLE.columns, "a", ""))
+
+
+def test_a_difference_that_is_the_same_on_each_of_a_few_samples_is_no_certainty() -> None:
+    def shifted(many: int, shift: float) -> Comparison:
+        sides = ScoreTally("score", np.zeros(many)), ScoreTally("score", np.full(many, shift))
+        return compare_models(*sides, Question(bounded=False, sample="sample", resamples=50))
+
+    assert [shifted(many, 1.0).decision for many in (2, 3, 5, 6, 20)] == ["cannot tell"] * 3 + ["better"] * 2
+    assert (shifted(5, 1.0).more, shifted(6, -1.0).decision) == (1, "worse")
+    assert shifted(3, 0.1).decision == "cannot tell", "0.1 three times has a mean that is not 0.1"
+    assert shifted(6, 1.0).difference.p == wilcoxon(np.ones(6)).p == 2 * 0.5**6
+    for many, decision in ((5, "cannot tell"), (6, "better")):
+        truth = boxes(0, pictures=many)
+        empty = tally("detect", [one[:0] for one in truth], truth)
+        found = compare_models(empty, tally("detect", truth, truth), QUICK)
+        assert found.decision == decision
+        assert found.difference.low == pytest.approx(1 - 2 * (1 - 0.025 ** (1 / many)))
+        assert [part.difference.p for part in found.parts] == [2 * 0.5**many] * 2
+        assert not any(part.clear for part in found.parts), "of two classes"
+        assert compare_models(tally("detect", truth, truth), empty, QUICK).decision == decision.replace(
+            "better", "worse"
+        )
+    assert "1.0000 apart on every picture" in found.notes[0]
+
+
+def test_five_videos_that_two_classifiers_answer_alike_are_five() -> None:
+    first, second = answers(0, 0, 80, 20)
+    found = compare_models(first, second, QUICK, groups=[f"video {row // 20}" for row in range(100)])
+    assert (found.decision, found.difference.high) == ("cannot tell", pytest.approx(1 - 0.025 ** (1 / 5)))
+    assert found.notes[0].startswith("the two are equally right on every video")
+
+
+def test_a_margin_is_never_below_nothing_and_is_bounded_for_runs_as_for_models() -> None:
+    chance = np.random.default_rng(0)
+    before = -100 + chance.normal(0, 1, 40)
+    after = before - 0.5 + chance.normal(0, 0.1, 40)
+    found = compare_models(ScoreTally("score", before), ScoreTally("score", after), Question(bounded=False))
+    assert (found.decision, found.margin) == ("not worse", pytest.approx(1.0, rel=0.01))
+    runs = np.array([0.7, 0.71, 0.72])
+    with pytest.raises(InputError, match=r"the margin is '1\.5'"):
+        compare_figures("accuracy", runs, runs - 0.5, Question("1.5"))
+    assert compare_figures("score", runs, runs - 0.5, Question("1.5", bounded=False)).decision == "not worse"
+
+
+def test_a_picture_without_anything_on_it_shows_who_saw_something_there() -> None:
+    truth = boxes(0, pictures=4)
+    nothing = [*truth[:2], truth[2][:0], truth[3]]
+    shown = differing(nothing, nothing, truth)
+    assert [(one.picture, one.candidate) for one in shown] == [(2, "0 found, 0 missed, 3 false")]
+    assert shown[0].gain < 0

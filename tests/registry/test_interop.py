@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,9 +16,12 @@ from sklearn.linear_model import LogisticRegression
 from throughline.contracts.artifacts import Artifact
 from throughline.contracts.errors import InputError, ModelRefused
 from throughline.models.artifact import read_artifact
+from throughline.models.passport import issue, path_of
+from throughline.models.registered import model_file
 from throughline.models.session import open_model
 from throughline.registry.registering import register
 from throughline.registry.stores.mlflow import MlflowStore
+from throughline.testing.stores import small_model
 
 mlflow = pytest.importorskip("mlflow")
 pytestmark = pytest.mark.filterwarnings("ignore")  # MLflow's own, of what it is asked to do here
@@ -143,9 +147,66 @@ def test_trees_and_estimators_that_plain_mlflow_keeps_as_data_are_opened(project
 
 
 @pytest.mark.parametrize(
-    "said", ["models:/", "models:/adds", "models:/adds/Production", "models:/adds/1/2", "models:/@x"]
+    "said",
+    [
+        "models:/",
+        "models:/adds",
+        "models:/adds/Production",
+        "models:/adds/1/2",
+        "models:/@x",
+        "models:/adds/" + "9" * 20,
+    ],
 )
 def test_a_name_that_says_no_version_is_refused_with_the_ways_to_say_one(said: str, project: Path) -> None:
     with pytest.raises(InputError) as refused:
         read_artifact(said)
     assert "models:/NAME@ALIAS" in refused.value.fix
+
+
+def test_a_version_that_plain_mlflow_deleted_does_not_keep_its_bytes_out(
+    model: Callable[[int], Artifact], store: MlflowStore
+) -> None:
+    for number in range(2):
+        store.add(model(number), "street")
+    store._client.delete_model_version("street", "1")
+    version, new = store.add(model(0), "street")
+    assert (version.number, new) == (3, True)
+    assert store.add(model(0), "street")[0].number == 3
+    assert read_artifact("models:/street/latest").sha256 == model(0).sha256
+
+
+def test_a_file_that_changes_while_it_is_registered_becomes_no_version(
+    model: Callable[[int], Artifact], store: MlflowStore
+) -> None:
+    artifact = model(0)
+    artifact.path.write_bytes(model(1).path.read_bytes())
+    with pytest.raises(InputError, match="changed while it was being registered"):
+        store.add(artifact, "street")
+    store.add(model(2), "street")
+    assert [version.sha256 for version in store.versions("street")] == [model(2).sha256]
+
+
+def test_a_passport_that_is_gone_from_the_cache_is_fetched_again(project: Path, store: MlflowStore) -> None:
+    path = small_model(project / "model.onnx")
+    issue(path, dataclasses.replace(read_artifact(path).passport, task="regress"), vouch=True)
+    register(path, "street", store=store)
+    kept = read_artifact("models:/street/1")
+    path_of(kept.path).unlink()
+    assert read_artifact("models:/street/1").passport == kept.passport
+    assert kept.passport.task == "regress"
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        "[" * 5000,
+        "a: &a [x, x, x, x]\nb: &b [*a, *a, *a, *a]\nflavors: {onnx: {data: *b}}",
+        'flavors: {onnx: {data: "a\\0b"}}',
+        "flavors: {onnx: {data: 5}}",
+        "flavors: 2001-99-99",
+    ],
+)
+def test_a_description_that_nobody_can_follow_is_refused(tmp_path: Path, said: str) -> None:
+    (tmp_path / "MLmodel").write_text(said)
+    with pytest.raises(InputError, match="its MLmodel file cannot be read"):
+        model_file(tmp_path, "models:/odd/1")

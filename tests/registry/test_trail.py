@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
+import math
 from collections.abc import Sequence
 
 from hypothesis import given
 from hypothesis import strategies as some
 
-from throughline.registry.trail import Trail, read_trail
+from throughline.registry.trail import Trail, _hash, read_trail
 
 SHA256 = "a" * 64
 
@@ -63,8 +65,14 @@ def test_one_that_was_taken_out_is_missed() -> None:
 
 
 def test_one_that_cannot_be_read_is_named_and_nothing_breaks() -> None:
-    for text in ("", "{", "[]", "null", '{"number": 2}', "[" * 10_000):
+    for text in ("", "{", "[]", "null", '{"number": 2}', "[" * 10_000, *(timed(at) for at in (1e300, math.nan, -1.0))):
         assert "move 2 cannot be read" in read_trail(written(MOVES) | {2: text}).faults
+
+
+def timed(at: float) -> str:
+    """A move at a time that no calendar has, as somebody would write it who knows how its hash is made."""
+    entry = dataclasses.replace(read_trail(written(MOVES)).entries[1], at=at)
+    return dataclasses.replace(entry, hash=_hash(entry)).to_json()
 
 
 def test_the_way_back_takes_back_one_promotion_after_the_other() -> None:

@@ -118,6 +118,7 @@ def test_several_runs_are_compared_as_runs(folder: Path) -> None:
     assert [one.name for one in done.tests] == ["t over runs and samples", "Welch"]
     with pytest.raises(InputError, match="1 and 2 runs cannot be compared"):
         compare(str(DETECTOR), str(folder / "run-*.onnx"), data=str(folder / "yolo"), imgsz=320, out=folder / "x")
+    assert not (folder / "x").exists(), "before anything is asked"
     with pytest.raises(InputError, match="no file fits"):
         compare(str(DETECTOR), str(folder / "none-*.onnx"), data=str(folder / "yolo"))
 

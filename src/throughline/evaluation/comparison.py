@@ -14,7 +14,15 @@ from typing import Final
 
 from throughline.contracts.errors import InputError
 from throughline.contracts.verdicts import Check, Verdict
-from throughline.evaluation.comparison_parts import CLASS, Part, Split, compare_parts, difference_between, discordance
+from throughline.evaluation.comparison_parts import (
+    CLASS,
+    CLEAR,
+    Part,
+    Split,
+    compare_parts,
+    difference_between,
+    discordance,
+)
 from throughline.evaluation.non_inferiority import allowed_by
 from throughline.evaluation.scored import ScoreTally
 from throughline.evaluation.tally import AccuracyTally, Tally
@@ -30,6 +38,8 @@ WORSE: Final = "worse"
 CANNOT_TELL: Final = "cannot tell"
 _UNSEEN: Final = 3.85
 """So many divided by a share of samples: as many equal answers leave no larger share unseen, with 95 %."""
+_ONE_SIDED: Final = 6
+"""So many differences to one side are more than chance: it sends fewer there more often than once in twenty times."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,7 +163,8 @@ def compare_models(
     draw = {"resamples": question.resamples, "seed": question.seed}
     found, drawn = difference_between(reference, candidate, several, **draw)
     notes: list[str] = []
-    if found.value == 0 and not found.error > 0 and not isinstance(reference, AccuracyTally):
+    by_tango = several is None and isinstance(reference, AccuracyTally)
+    if not by_tango and (found.error == 0 or (found.value == 0 and not found.error > 0)):
         found = _all_alike(found, question, notes, unit)
     parts = compare_parts(reference, candidate, splits, several, **draw)
     if not isinstance(reference, AccuracyTally | ScoreTally):
@@ -225,7 +236,7 @@ def _advice(found: Comparison, unit: str) -> str:
         return "train more runs, and measure them on more data"
     if found.more is None:
         return f"no number of {unit} would tell two so much alike apart within a margin of {number(found.margin)}"
-    doing = {"run": "train", "row": "give", "sample": "measure", "seed": "train"}.get(found.unit, "label")
+    doing = {"run": "train", "row": "give", "sample": "measure"}.get(found.unit, "label")
     if found.unit == "video":
         doing = "label pictures of"
     return f"{doing} about {found.more:,} more {unit if found.more != 1 else found.unit}"
@@ -277,10 +288,17 @@ def _rare(metric: str, parts: Sequence[Part], unit: str) -> list[str]:
 
 
 def _all_alike(found: Difference, question: Question, notes: list[str], unit: str) -> Difference:
-    """Draws of samples on which two models agree know no difference; one in many that was not seen may have one."""
-    notes.append(f"the two are equally right on every {unit}, so the interval rests on how many there are alone")
-    reach = 1 - 0.025 ** (1 / found.units) if question.bounded else math.nan
-    return Difference(0.0, -reach, reach, math.nan, 1.0, found.units)
+    """Draws of samples that all differ by the same know no other difference; one in many unseen ones may have one."""
+    apart = f"{number(abs(found.value))} apart" if found.value else "equally right"
+    notes.append(f"the two are {apart} on every {unit}, so the interval rests on how many there are alone")
+    unseen, value = 1 - 0.025 ** (1 / found.units), found.value
+    if question.bounded:
+        low, high = value - unseen * (1 + value), value + unseen * (1 - value)
+    elif value and found.p < CLEAR:
+        low = high = value
+    else:
+        low = high = math.nan
+    return Difference(value, low, high, math.nan, found.p, found.units)
 
 
 def _gain(found: Difference, less_is_better: bool) -> tuple[float, float] | None:
@@ -295,11 +313,12 @@ def _more(found: Difference, margin: float, less_is_better: bool, decision: str)
         return 0
     if found.units < FEWEST:
         return FEWEST - found.units
-    if math.isnan(found.low):
-        return None
-    if not found.deviation > 0:
-        return max(1, math.ceil(_UNSEEN / margin) - found.units) if margin > 0 else None
     gain = -found.value if less_is_better else found.value
+    if math.isnan(found.low):
+        return max(1, _ONE_SIDED - found.units) if gain else None
+    if not found.deviation > 0:
+        share = max((gain + margin) / (1 + gain) if gain > -1 else 0.0, -gain / (1 - gain) if gain < 1 else 0.0)
+        return max(1, math.ceil(_UNSEEN / share) - found.units) if share > 0 else None
     reached = [abs(gain), gain + margin]  # better or worse; within the margin
     counts = [samples_needed(room, found.deviation) for room in reached if room > 0]
     known = [count for count in counts if count is not None]

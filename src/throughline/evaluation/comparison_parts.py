@@ -17,7 +17,7 @@ import numpy.typing as npt
 from throughline.evaluation.scored import ScoreTally
 from throughline.evaluation.tally import AccuracyTally, BoxTally, RegionTally, Tally
 from throughline.stats.bootstrap import RESAMPLES, Counts, Floats
-from throughline.stats.difference import FEWEST, Difference, judge, paired_spread
+from throughline.stats.difference import FEWEST, Difference, all_to_one_side, judge, paired_spread
 from throughline.stats.discordance import Discordance, difference_interval, mcnemar
 from throughline.stats.paired import mean_interval, t_test
 from throughline.stats.several import holm
@@ -119,9 +119,11 @@ def difference_between(
             found = Difference(value, low, high, counted.error, mcnemar(counted).p, units)
     if groups is None and isinstance(reference, ScoreTally) and isinstance(candidate, ScoreTally) and units > 1:
         apart = candidate.scores - reference.scores
-        low, high = mean_interval(apart)
-        error = float(apart.std(ddof=1)) / math.sqrt(units)
-        found = Difference(value, low, high, error, t_test(apart).p, units)
+        if float(np.ptp(apart)) == 0.0:
+            found = Difference(value, value, value, 0.0, all_to_one_side(units) if value else 1.0, units)
+        else:
+            low, high = mean_interval(apart)
+            found = Difference(value, low, high, float(apart.std(ddof=1)) / math.sqrt(units), t_test(apart).p, units)
     return found, drawn
 
 

@@ -16,6 +16,8 @@ from throughline.evaluation.resampling import videos_of
 from throughline.evaluation.tally import tally
 
 USUAL_MARGIN: Final = "1%"
+_NOTHING: Final = 1e-3
+"""What a model is worth that has learned nothing yet: a share of it is no loss that anybody would see."""
 _TASKS: Final = ("detect", "segment", "classify")
 
 
@@ -63,7 +65,7 @@ def degradation(
     groups, drawn = videos_of(data.samples)
     notes += drawn
     decided = compare_tallies(tallies[0], tallies[1], margin or USUAL_MARGIN, groups=groups)
-    if not decided.reference > 0:
+    if not decided.reference > (_NOTHING if margin is None else 0):
         notes.append(
             f"the reference itself has {decided.metric} {decided.reference:.4f} on these data: nothing can be lost, "
             "and nothing is proven by that; give data of the task that the model was made for"

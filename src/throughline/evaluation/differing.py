@@ -73,7 +73,7 @@ def _found(
         f1 = []
         for right, wrong, missed in (counts[0][:, at].tolist(), counts[1][:, at].tolist()):
             told.append(f"{right} found, {missed} missed, {wrong} false")
-            f1.append(2 * right / max(1, 2 * right + wrong + missed))
+            f1.append(2 * right / (2 * right + wrong + missed) if right + wrong + missed else 1.0)
         objects = counts[0][0, at] + counts[0][2, at]
         made.append(Differing(at, told[0], told[1], (f1[1] - f1[0]) * float(np.sqrt(max(1, objects)))))
     return made

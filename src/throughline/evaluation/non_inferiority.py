@@ -117,7 +117,7 @@ def allowed_by(margin: str, reference: float, most: float = 1.0) -> float:
     """A margin in the metric's own unit.
 
     Args:
-        margin: "1%" of the reference's value, or "0.01" of the metric absolutely.
+        margin: "1%" of the size of the reference's value, or "0.01" of the metric absolutely.
         reference: the reference's value.
         most: what an absolute margin may be at most.
     """
@@ -126,7 +126,7 @@ def allowed_by(margin: str, reference: float, most: float = 1.0) -> float:
         share = float(text.removesuffix("%"))
     except ValueError:
         share = math.nan
-    allowed = share / 100 * reference if text.endswith("%") else share
+    allowed = share / 100 * abs(reference) if text.endswith("%") else share
     if not 0 <= share < math.inf or (share > 100 if text.endswith("%") else share > most):
         raise InputError(
             f"the margin is {margin!r}",

@@ -77,7 +77,7 @@ def compare_figures(
     """
     found = found or welch(reference, candidate)
     runs = len(reference) + len(candidate)
-    margin = allowed_by(question.margin, float(reference.mean()), most=math.inf)
+    margin = allowed_by(question.margin, float(reference.mean()), most=1.0 if question.bounded else math.inf)
     apart = Difference(found.value, found.low, found.high, found.error, found.test.p, runs)
     decision = decide(apart, margin, question.less_is_better)
     return Comparison(

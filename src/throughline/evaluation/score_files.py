@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -23,7 +24,10 @@ SUFFIXES: Final = (".csv", ".json")
 _LARGEST: Final = 2**30
 _NAMES: Final = ("name", "sample", "image", "file", "id", "seed")
 _GROUPS: Final = ("group", "video", "clip")
-_ERRORS: Final = ("loss", "error", "err", "mae", "mse", "rmse", "wer", "cer", "perplexity", "seconds", "ms", "latency")
+_ERRORS: Final = (
+    "loss", "error", "err", "mae", "mse", "rmse", "mase", "mape", "smape", "rmsle", "nll", "brier", "ece", "eer", "wer",
+    "cer", "perplexity", "time", "duration", "seconds", "ms", "latency",
+)  # fmt: skip
 _SHAPES: Final = (
     'give CSV with a column "score" and, to pair rows, one of ' + ", ".join(_NAMES) + '; or JSON such as {"a": 0.5}'
 )
@@ -54,7 +58,7 @@ class Scores:
     @property
     def less_is_better(self) -> bool:
         """Whether the metric's name says that it is an error or a time."""
-        words = self.metric.lower().replace("-", "_").replace(" ", "_").split("_")
+        words = re.split(r"[^a-z0-9]+", self.metric.lower())
         return any(word in _ERRORS or word.endswith(("loss", "error")) for word in words)
 
     def rows(self, order: Sequence[int]) -> Scores:
@@ -112,6 +116,13 @@ def paired(reference: Scores, candidate: Scores, notes: list[str]) -> tuple[Scor
             "compare one metric with itself: give the columns the same name",
         )
     if reference.names is None or candidate.names is None:
+        if reference.names is not candidate.names:
+            named, plain = (reference, candidate) if candidate.names is None else (candidate, reference)
+            raise InputError(
+                f"{named.path} names its scores and {plain.path} does not, so that they can neither be paired nor "
+                "taken for runs",
+                f"give both names, in a column such as {_NAMES[0]}, or neither",
+            )
         return reference, candidate
     place = {name: row for row, name in enumerate(candidate.names)}
     rows = [row for row, name in enumerate(reference.names) if name in place]
@@ -128,12 +139,18 @@ def paired(reference: Scores, candidate: Scores, notes: list[str]) -> tuple[Scor
 def _csv(path: Path, text: str) -> tuple[dict[str, list[str]], str]:
     import csv
 
-    rows = [row for row in csv.reader(text.splitlines()) if row]
+    lines = csv.reader(text.splitlines())
+    try:
+        placed = [(lines.line_num, row) for row in lines if row]
+    except csv.Error as error:
+        raise InputError(f"{path}, line {lines.line_num}: {error}", _SHAPES) from None
+    rows = [row for _, row in placed]
     if len(rows) < 2:
         raise InputError(f"{path}: {len(rows)} lines; a head and at least one row are needed", _SHAPES)
     head = [name.strip() for name in rows[0]]
-    if short := next((at for at, row in enumerate(rows, 1) if len(row) != len(head)), None):
-        raise InputError(f"{path}, line {short}: {len(rows[short - 1])} cells under {len(head)} names", _SHAPES)
+    for line, row in placed:
+        if len(row) != len(head):
+            raise InputError(f"{path}, line {line}: {len(row)} cells under {len(head)} names", _SHAPES)
     columns = {name: [row[at].strip() for row in rows[1:]] for at, name in enumerate(head)}
     if len(columns) < len(head):
         raise InputError(f"{path}: two columns have one name: {', '.join(head)}", "give each its own")
@@ -158,6 +175,8 @@ def _json(path: Path, text: str) -> tuple[dict[str, list[str]], str]:
     if isinstance(body, dict) and isinstance(body.get("scores"), dict | list):
         metric = str(body.get("metric", metric))
         body = body["scores"]
+    if metric in _NAMES + _GROUPS:
+        raise InputError(f"{path}: the metric is called '{metric}', as what tells rows apart is", "call it otherwise")
     if isinstance(body, dict) and body:
         return {"name": list(body), metric: list(map(_text, body.values()))}, metric
     if isinstance(body, list) and body:

@@ -18,8 +18,9 @@ from throughline.models.registered import fetch
 from throughline.models.registry_file import look_up
 
 _SCHEME: Final = "models:"
+_DIGITS: Final = 9
+"""A number of more digits is no version's: MLflow counts no further."""
 _FORMS: Final = "write models:/NAME@ALIAS, models:/NAME/VERSION or models:/NAME/latest"
-_MOST: Final = 10_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +54,7 @@ def parse(text: str | Path) -> Reference:
         if not sign or not name or not alias:
             raise InputError(f"{said!r} does not say which version", _FORMS)
         return Reference(name, alias=alias)
-    if last.isdecimal():
+    if last.isdecimal() and len(last) <= _DIGITS:
         return Reference(name, int(last))
     if last.lower() == "latest":
         return Reference(name)

@@ -106,7 +106,8 @@ def fetch(server: Server, version: Any) -> Path:
             files = Files(model.name, hashes)
             return _kept(files, model.parent, label)
     place = cache() / files.place
-    if all(holds(place / name, sha256) for name, sha256 in files.hashes.items()):
+    beside = files.passport is None or (place / files.passport[0]).exists()
+    if beside and all(holds(place / name, sha256) for name, sha256 in files.hashes.items()):
         return place / files.model
     with _source(server, version, label) as folder:
         return _kept(files, folder, label)
@@ -124,7 +125,7 @@ def model_file(folder: Path, label: str) -> Path:
         found = _data_file(flavors)
     except OSError:
         raise InputError(f"{label} holds no MLmodel file, so that nothing says what it is", "log it again") from None
-    except (ValueError, KeyError, TypeError, AttributeError, yaml.YAMLError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError, yaml.YAMLError) as error:
         raise InputError(
             f"{label}: its MLmodel file cannot be read: {first_line(error)[:100]}", "log it again"
         ) from None
@@ -156,9 +157,11 @@ def holds(path: Path, sha256: str) -> bool:
 def _data_file(flavors: Mapping[str, Any]) -> str | None:
     for name, key in _PLAIN.items():
         said = flavors.get(name)
-        if said is None or str(said.get("serialization_format", "skops")) not in ("skops", "None"):
+        if said is None or said.get("serialization_format", "skops") not in ("skops", None):
             continue
-        file = str(said[key])
+        file = said[key]
+        if not isinstance(file, str) or "\0" in file:  # a text of YAML's references can be longer than any memory
+            raise TypeError(f"the file of '{name}' is no name")
         if not file.endswith((".pkl", ".pickle", ".joblib")):
             return file
     return None

@@ -13,8 +13,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-_WORKSPACE: Final = "default"
-_DELETED: Final = "Deleted_Internal"
+WORKSPACE: Final = "default"
+DELETED: Final = "Deleted_Internal"
+"""The stage of a version that somebody deleted: its row and its tags stay."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,18 +44,18 @@ def look_up(database: Path, name: str, version: int | None, alias: str | None) -
             handle.execute("BEGIN")  # all of it as it was at one moment
             if alias is not None:
                 query = "SELECT version FROM registered_model_aliases WHERE workspace=? AND name=? AND alias=?"
-                found = handle.execute(query, (_WORKSPACE, name, alias)).fetchone()
+                found = handle.execute(query, (WORKSPACE, name, alias)).fetchone()
             elif version is None:
                 query = "SELECT max(version) FROM model_versions WHERE workspace=? AND name=? AND current_stage<>?"
-                found = handle.execute(query, (_WORKSPACE, name, _DELETED)).fetchone()
+                found = handle.execute(query, (WORKSPACE, name, DELETED)).fetchone()
             else:
                 found = (version,)
             if found is None or found[0] is None:
                 return None
-            where = (_WORKSPACE, name, int(found[0]))
+            where = (WORKSPACE, name, int(found[0]))
             query = "SELECT coalesce(storage_location, source) FROM model_versions"
             query += " WHERE workspace=? AND name=? AND version=? AND current_stage<>?"
-            place = handle.execute(query, (*where, _DELETED)).fetchone()
+            place = handle.execute(query, (*where, DELETED)).fetchone()
             query = "SELECT key, value FROM model_version_tags WHERE workspace=? AND name=? AND version=?"
             tags = dict(handle.execute(query, where).fetchall())
     except (sqlite3.Error, ValueError):

@@ -53,6 +53,12 @@ def pack(artifact: Artifact, files: Files, folder: Path) -> None:
 
         for name in [*files.hashes, *([files.passport[0]] if files.passport else [])]:
             shutil.copyfile(artifact.path.with_name(name), folder / name)
+        for name, sha256 in files.hashes.items():
+            if passports.digest(folder / name) != sha256:
+                raise InputError(
+                    f"{artifact.path.with_name(name)}: it was changed while it was being registered",
+                    "register it once nothing writes to it any more",
+                )
         described = Model()
         described.add_flavor("throughline", file=files.model, format=artifact.format, sha256=files.sha256)
         packages = ["mlflow-skinny"]

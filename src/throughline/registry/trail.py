@@ -22,6 +22,8 @@ from throughline.registry.versions import somebody
 Action = Literal["promote", "rollback"]
 _FIRST: Final = "0" * 64
 _LONGEST: Final = 1500
+_LATEST: Final = 1e11
+"""A time beyond this is none that a calendar has."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,6 +172,8 @@ def _entry(body: Any) -> Entry:
     for name, value in fields.items():
         if name != "overridden" and not isinstance(value, kinds.get(name, str)):
             raise TypeError(name)
+    if not 0 <= fields["at"] < _LATEST:
+        raise ValueError("at")
     if set(body) != set(fields) or fields["action"] not in ("promote", "rollback"):
         raise ValueError("unknown")
     return Entry(**fields)

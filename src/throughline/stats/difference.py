@@ -67,6 +67,11 @@ def paired_spread(
     return spread(differences, samples, resamples=resamples, seed=seed, groups=groups)
 
 
+def all_to_one_side(units: int) -> float:
+    """How often chance alone sends every unit to the same side: what a difference that is the same on each can show."""
+    return float(2 * 0.5**units)
+
+
 def judge(value: float, drawn: Floats, units: int) -> Difference:
     """A difference with its interval and its p, from what the draws gave.
 
@@ -78,8 +83,8 @@ def judge(value: float, drawn: Floats, units: int) -> Difference:
     known = drawn[np.isfinite(drawn)]
     if math.isnan(value) or units < FEWEST or len(known) < 2:
         return Difference(value, math.nan, math.nan, math.nan, math.nan, units)
+    if float(np.ptp(known)) == 0.0:
+        return Difference(value, value, value, 0.0, all_to_one_side(units) if value else 1.0, units)
     error = float(known.std(ddof=1)) * math.sqrt(units / (units - 1))
-    if error == 0:
-        return Difference(value, value, value, 0.0, 0.0 if value else 1.0, units)
     half = t_quantile(units - 1) * error
     return Difference(value, value - half, value + half, error, t_probability(value / error, units - 1), units)

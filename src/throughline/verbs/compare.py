@@ -170,6 +170,11 @@ def compare(
     question = Question(margin)
     if data is None:
         return _scores(files, question, asked, out)
+    if len(files[0]) != len(files[1]) and min(map(len, files)) < 2:
+        raise InputError(
+            f"{len(files[0])} and {len(files[1])} runs cannot be compared: one run says nothing of the next",
+            "give one model a side, or at least two runs a side, better five",
+        )
     sides = tuple([read_artifact(file) for file in side] for side in files)
     if _one_each(sides) and sides[0][0].sha256 == sides[1][0].sha256:
         return _same(files[0][0], files[1][0], sides[0][0].sha256, data)
@@ -211,11 +216,6 @@ def _compared(runs: tuple[Sequence[Tally], Sequence[Tally]], contest: Contest, q
     first, second = runs
     if len(first) == len(second) == 1:
         return compare_models(first[0], second[0], question, groups=contest.groups, splits=contest.splits)
-    if min(len(first), len(second)) < 2:
-        raise InputError(
-            f"{len(first)} and {len(second)} runs cannot be compared: one run says nothing of the next",
-            "give one model a side, or at least two runs a side, better five",
-        )
     return compare_runs(first, second, question, groups=contest.groups)
 
 

@@ -15,7 +15,13 @@ import pytest
 if not all(map(importlib.util.find_spec, ("mlflow", "sqlalchemy", "alembic"))):
     pytest.skip("MLflow is not installed", allow_module_level=True)
 
+from throughline.contracts.records import RUN_KEY
 from throughline.testing.runlogs import RunLogConformance
+
+
+def cut_off(*_: object, **__: object) -> None:
+    """The process ends here."""
+    raise KeyboardInterrupt
 
 
 class TestMlflow(RunLogConformance):
@@ -64,6 +70,20 @@ class TestMlflow(RunLogConformance):
         steps = [({"a": float(step), "b": -1.0}, step, 1_700_000_000 + step) for step in range(1200)]
         self._log.many(run, steps)  # type: ignore[attr-defined]
         assert [one.step for one in self.client().get_metric_history(run, "a")] == list(range(1200))
+
+    def test_a_run_that_was_cut_off_from_its_parameters_has_them_once_it_is_told_again(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        from mlflow import MlflowClient
+
+        told = ("cut off", {"lr": 0.5, "long": "v" * 9000}, {RUN_KEY: os.urandom(16).hex()})
+        with monkeypatch.context() as patch:
+            patch.setattr(MlflowClient, "log_batch", cut_off)
+            with pytest.raises(KeyboardInterrupt):
+                self.opened().start(*told)
+        for _ in range(2):
+            run = self.opened().start(*told)
+        assert self.record(run).parameters["lr"] == "0.5"
 
     def test_listing_makes_no_database(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         from throughline.training.recording import run_log

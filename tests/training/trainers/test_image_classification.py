@@ -174,3 +174,28 @@ def test_weights_that_do_not_say_how_they_see_are_refused(tmp_path: Path) -> Non
     with pytest.raises(InputError, match=r"no classifier of pictures"):
         carried({**told, "weights": str(tmp_path / "net")}, Run(tmp_path, lambda *_: None, print))
     assert passports.read(tmp_path / "model.onnx") is None
+
+
+@pytest.mark.parametrize(
+    ("file", "content", "says"),
+    [
+        ("model.safetensors", "\xff" * 50, "no classifier of pictures"),
+        ("config.json", '{"model_type": "resnet", "hidden_sizes": "many"}', "no classifier of pictures"),
+        (
+            "preprocessor_config.json",
+            '{"rescale_factor": 0, "image_mean": [0, 0, 0], "image_std": [1, 1, 1]}',
+            "division",
+        ),
+        ("preprocessor_config.json", '{"image_mean": [0, 0, 0], "image_std": [NaN, 1, 1]}', "three means"),
+        ("preprocessor_config.json", '{"image_mean": [0, Infinity, 0], "image_std": [1, 1, 1]}', "three means"),
+    ],
+)
+def test_a_folder_that_cannot_be_opened_is_refused(tmp_path: Path, file: str, content: str, says: str) -> None:
+    from throughline.training.trainers._image_networks import network_from, new_network, save_network
+    from throughline.training.trainers._offline import offline
+
+    with offline(0) as transformers:
+        save_network(new_network("resnet", 0.125, SHAPES, transformers), tmp_path)
+        (tmp_path / file).write_text(content)
+        with pytest.raises(InputError, match=says):
+            network_from(str(tmp_path), SHAPES, transformers)

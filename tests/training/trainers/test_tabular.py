@@ -258,3 +258,26 @@ def test_columns_of_every_sort_are_learned(tmp_path: Path) -> None:
         trained, _, said = carried(tmp_path / kind, data=str(tmp_path / "rows.csv"), model=kind, rounds=20)
         assert kind == "forest" or trained.metrics["accuracy"] == 1.0, "the gaps tell it"
         assert not any("ONNX" in line for line in said), said
+
+
+def test_rows_without_a_group_stand_alone_whatever_the_column_holds(tmp_path: Path) -> None:
+    lines = [f"{row},{'' if row % 2 else row // 6},{'xy'[row // 3 % 2]}" for row in range(120)]
+    (tmp_path / "rows.csv").write_text("a,customer,target\n" + "\n".join(lines) + "\n")
+    options = read_recipe(None, {"trainer": "tabular", "data": "x", "group": "customer"}).options
+    rows = read_rows(str(tmp_path / "rows.csv"), options, 0)
+    gaps = [int((part.x[:, 0] % 2 == 1).sum()) for part in (rows.train, rows.stop, rows.val)]
+    assert sum(gaps) == 60
+    assert min(gaps) > 3, "a gap is no customer, to whom all such rows belong"
+
+
+def test_rows_that_judge_and_are_among_the_others_are_counted(tmp_path: Path) -> None:
+    dice = np.random.default_rng(0)
+    (tmp_path / "rows.csv").write_text(
+        "a,target\n" + "".join(f"{dice.integers(40)},{'xy'[row % 2]}\n" for row in range(90))
+    )
+    options = read_recipe(None, {"trainer": "tabular", "data": "x"}).options
+    rows = read_rows(str(tmp_path / "rows.csv"), options, 0)
+    known, stop = (set(part.x[:, 0].tolist()) for part in (rows.train, rows.stop))
+    judged = rows.val.x[:, 0].tolist()
+    assert rows.shared == sum(one in known | stop for one in judged)
+    assert any(one in stop - known for one in judged), "linear and forest learn from these rows too"

@@ -117,10 +117,75 @@ class TestText(TrainerConformance):
 
     def test_other_data_than_it_was_begun_with_are_refused(self) -> None:
         folder = Path(self._room.name) / "others"
-        (folder / "checkpoints").mkdir(parents=True)
-        (folder / "checkpoints" / "data.json").write_text(json.dumps({"sha256": "0" * 64}))
+        folder.mkdir()
+        (folder / "data.json").write_text(json.dumps({"sha256": "0" * 64}))
         with pytest.raises(InputError, match="data are others"):
             carried(self.recipe(), Run(folder, lambda *_: None, print, resume=True))
+        assert not (self.carried().folder / "checkpoints").exists()
+        assert (self.carried().folder / "data.json").is_file(), "after all is learned it still says from what"
+
+    @pytest.mark.parametrize(
+        ("file", "content", "says"),
+        [
+            ("model.safetensors", "\xff" * 50, "no classifier of texts"),
+            ("tokenizer.json", "{}", "no tokenizer"),
+            ("config.json", '{"model_type": "nonsense"}', "no classifier of texts"),
+            ("config.json", '{"model_type": "resnet"}', "no classifier of texts"),
+        ],
+    )
+    def test_a_folder_that_cannot_be_opened_is_refused(
+        self, tmp_path: Path, file: str, content: str, says: str
+    ) -> None:
+        shutil.copytree(self.carried().folder / "weights", tmp_path / "net")
+        (tmp_path / "net" / file).write_text(content)
+        with pytest.raises(InputError, match=says):
+            learned_alone(self.recipe().changed({"weights": str(tmp_path / "net")}), Run(tmp_path, stop, print))
+
+    def test_more_tokens_than_a_model_takes_are_refused(self, tmp_path: Path) -> None:
+        shutil.copytree(self.carried().folder / "weights", tmp_path / "net")
+        with offline(0) as transformers:  # it counts places from 2 on, so that it takes two tokens less than it says
+            config = transformers.RobertaConfig(
+                vocab_size=400, hidden_size=8, num_hidden_layers=1, num_attention_heads=1, intermediate_size=8,
+                max_position_embeddings=34, pad_token_id=1,
+            )  # fmt: skip
+            transformers.RobertaForSequenceClassification(config).save_pretrained(tmp_path / "net")
+        recipe = self.recipe().changed({"weights": str(tmp_path / "net"), "longest": 34})
+        with pytest.raises(InputError, match=r"longest 34: the model in .* takes 32 tokens"):
+            learned_alone(recipe, Run(tmp_path, stop, print))
+
+    def test_code_that_lies_beside_a_tokenizer_is_not_run_nor_asked_about(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        net = tmp_path / "net"
+        shutil.copytree(self.carried().folder / "weights", net)
+        (net / "evil.py").write_text(
+            f"open({str(tmp_path / 'ran')!r}, 'w')\nfrom transformers import PreTrainedTokenizerFast as Evil\n"
+        )
+        (net / "tokenizer_config.json").write_text('{"auto_map": {"AutoTokenizer": ["evil.Evil", "evil.Evil"]}}')
+        (net / "config.json").write_text('{"model_type": "resnet"}')  # which has no tokenizer of its own
+        asked = list[str]()
+        monkeypatch.setattr("builtins.input", lambda text="": asked.append(text) or "y")
+        with pytest.raises(InputError, match="no tokenizer"):
+            learned_alone(self.recipe().changed({"weights": str(net)}), Run(tmp_path, stop, print))
+        assert asked == []
+        assert not (tmp_path / "ran").exists()
+
+    @pytest.mark.parametrize("side", ["left", "right"])
+    def test_the_tokenizer_that_ships_cuts_and_pads_on_the_side_that_was_taught(
+        self, tmp_path: Path, side: str
+    ) -> None:
+        from tokenizers import Tokenizer
+
+        from throughline.training.trainers._texts import write_tokens
+
+        texts = ["late", "the parcel came late and the box was open, but the shop was kind and sent another one"]
+        with offline(0) as transformers:
+            own = transformers.AutoTokenizer.from_pretrained(self.carried().folder / "weights")
+        own.padding_side = own.truncation_side = side
+        shipped = Tokenizer.from_file(str(write_tokens(own, 8, tmp_path / "tokenizer.json")))
+        taught = own(texts, truncation=True, max_length=8, padding=True)
+        assert [one.ids for one in shipped.encode_batch(texts)] == taught["input_ids"]
+        assert [one.attention_mask for one in shipped.encode_batch(texts)] == taught["attention_mask"]
 
 
 def stop(values: Mapping[str, float], step: int) -> None:
@@ -171,3 +236,27 @@ def test_one_customer_is_never_on_both_sides(tmp_path: Path) -> None:
     sides = [{int(text.split()[1]) % 7 for text, _ in part} for part in (texts.train, texts.val)]
     assert not sides[0] & sides[1]
     assert len(texts.train) + len(texts.val) == 70
+
+
+def test_what_judges_is_not_learned_from_where_somebody_gave_a_table_of_it(tmp_path: Path) -> None:
+    rows = [f"message {number},{'xy'[number % 2]},customer {number % 10}" for number in range(60)]
+    others = ["message 3,y,somebody", "message 80,x,customer 4", "message 81,y,somebody"]
+    for name, lines in (("known", rows), ("judging", others)):
+        (tmp_path / f"{name}.csv").write_text("\n".join(["text,label,who", *lines]) + "\n")
+    told = {"trainer": "text", "data": "x", "validation": str(tmp_path / "judging.csv")}
+    texts = read_texts(str(tmp_path / "known.csv"), read_recipe(None, told).options, 0)
+    assert (len(texts.train), len(texts.val), texts.left_out) == (59, 3, 1)
+    assert "message 3" not in dict(texts.train)
+    grouped = read_texts(str(tmp_path / "known.csv"), read_recipe(None, {**told, "group": "who"}).options, 0)
+    assert (len(grouped.train), grouped.left_out) == (53, 7)
+    assert not {number for number in range(60) if number % 10 == 4} & {int(t.split()[1]) for t, _ in grouped.train}
+    with pytest.raises(InputError, match="none is left to learn from"):
+        read_texts(str(tmp_path / "judging.csv"), read_recipe(None, told).options, 0)
+
+
+def test_a_gap_in_a_column_of_numbers_is_no_group(tmp_path: Path) -> None:
+    rows = [f"message {number},{'xy'[number % 2]},{number if number != 7 else ''}" for number in range(20)]
+    (tmp_path / "texts.csv").write_text("\n".join(["text,label,who", *rows]) + "\n")
+    options = read_recipe(None, {"trainer": "text", "data": "x", "group": "who"}).options
+    with pytest.raises(InputError, match="row 8 has no 'who'"):
+        read_texts(str(tmp_path / "texts.csv"), options, 0)

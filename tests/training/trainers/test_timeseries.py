@@ -196,3 +196,28 @@ def test_a_fold_that_nobody_can_be_judged_by_is_refused(tmp_path: Path) -> None:
     told = {"data": str(tmp_path / "rows.csv"), "time": "day", "group": "shop", "horizon": 3, "rounds": 5}
     with pytest.raises(InputError, match="fold 1: no series goes on"):
         carried(tmp_path / "run", **told, folds=2)
+
+
+def test_a_series_that_is_shorter_than_a_season_stops_nobody_and_is_named(tmp_path: Path) -> None:
+    shops(tmp_path / "shops.csv", 120, ("long",))
+    with (tmp_path / "shops.csv").open("a") as file:
+        file.writelines(f"{str(day)[:10]},new,{at}\n" for at, day in enumerate(days(3)))
+    trained, said = carried(
+        tmp_path / "run", data=str(tmp_path / "shops.csv"), time="day", group="shop", horizon=3, folds=2, rounds=5
+    )
+    assert trained.path.is_file()
+    assert any("too short to be learned from" in line and "1 (new)" in line for line in said)
+
+
+@pytest.mark.parametrize(("minutes", "season"), [(15, 96), (30, 48), (60, 24), (360, 4), (720, 2), (1440, 7)])
+def test_a_season_of_what_comes_often_is_a_day(minutes: int, season: int) -> None:
+    times = np.datetime64("2024-01-01", "s") + np.arange(9) * np.timedelta64(minutes * 60, "s")
+    assert usual_season((Series("", np.zeros(9), times),)) == season
+
+
+def test_a_history_of_other_times_is_refused(tmp_path: Path) -> None:
+    shops(tmp_path / "shops.csv", 100, ("a",))
+    trained, _ = carried(tmp_path / "run", data=str(tmp_path / "shops.csv"), time="day", horizon=3, folds=1, rounds=5)
+    (tmp_path / "numbers.csv").write_text("day,value\n" + "\n".join(f"{at},{at % 7}" for at in range(60)) + "\n")
+    with pytest.raises(InputError, match="'day' holds numbers, and the model learned dates"):
+        forecast(trained.path, tmp_path / "numbers.csv")

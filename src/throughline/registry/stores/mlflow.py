@@ -22,6 +22,7 @@ from throughline.files import to_disk, whole_file, writing
 from throughline.models import registered
 from throughline.models.mlflow_server import Server, alone, ask, connect, server
 from throughline.models.registered import FILES_TAG
+from throughline.models.registry_file import DELETED, WORKSPACE
 from throughline.plugins import Plugin
 from throughline.registry.packing import files_of, pack
 from throughline.registry.versions import AliasMoved, Record, Version, checked_name, somebody
@@ -31,7 +32,6 @@ _WHO: Final = "throughline.by"
 _ENTRY: Final = "throughline.history."
 _EVIDENCE: Final = "throughline.evidence."
 _PIECE: Final = 4500
-_WORKSPACE: Final = "default"
 
 
 class MlflowStore:
@@ -187,8 +187,9 @@ class MlflowStore:
             return _version(found[-1]) if found else None
         with _opened(self._server.database) as handle:
             row = handle.execute(
-                "SELECT min(version) FROM model_version_tags WHERE workspace=? AND name=? AND key=? AND value=?",
-                (_WORKSPACE, name, _CONTENT, content),
+                "SELECT min(version) FROM model_version_tags JOIN model_versions USING (workspace, name, version) "
+                "WHERE workspace=? AND name=? AND key=? AND value=? AND current_stage<>?",
+                (WORKSPACE, name, _CONTENT, content, DELETED),
             ).fetchone()
         return None if row[0] is None else self.version(name, row[0])
 
@@ -236,7 +237,7 @@ def _moved_at_once(
     database: Path, name: str, alias: str, expected: int | None, to: int, tags: Mapping[str, str]
 ) -> None:
     """In one transaction of MLflow's own tables: whoever else writes there comes before it or after it."""
-    where = (_WORKSPACE, name, alias)
+    where = (WORKSPACE, name, alias)
     with _opened(database) as handle:
         handle.execute("BEGIN IMMEDIATE")
         row = handle.execute(
@@ -255,7 +256,7 @@ def _moved_at_once(
             try:
                 handle.execute(
                     f"INSERT {clause}INTO registered_model_tags (workspace, name, key, value) VALUES (?, ?, ?, ?)",
-                    (_WORKSPACE, name, key, value),
+                    (WORKSPACE, name, key, value),
                 )
             except sqlite3.IntegrityError:
                 raise AliasMoved(

@@ -48,7 +48,7 @@ class JsonLines:
     ) -> str:
         """A new run; its id."""
         run = tags.get(RUN_KEY, "") or uuid.uuid4().hex
-        if run in self:
+        if run in self and self._record(self._path(run), time.time()) is not None:
             return run
         with writing(self._folder):
             self._folder.mkdir(parents=True, exist_ok=True)
@@ -81,18 +81,28 @@ class JsonLines:
     def runs(self) -> Iterator[RunRecord]:
         """Every run, the newest first."""
         now = time.time()
-        found = (record_of(path.stem, rows_of(path), now) for path in self._folder.glob("*.jsonl"))
+        found = (self._record(path, now) for path in self._folder.glob("*.jsonl"))
         yield from sorted((run for run in found if run is not None), key=lambda run: (-run.started, run.id))
+
+    @staticmethod
+    def _record(path: Path, now: float) -> RunRecord | None:
+        """What a file comes to; None where it does not say how a run began, or says what no run of ours would."""
+        try:
+            return record_of(path.stem, rows_of(path), now)
+        except (OSError, KeyError, TypeError, ValueError, AttributeError):
+            return None
 
     def _append(self, run: str, rows: Sequence[Mapping[str, Any]], new: bool = False) -> None:
         text = "".join(json.dumps(row, ensure_ascii=False, default=str) + "\n" for row in rows).encode()
         path = self._path(run)
         try:
-            handle = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC | (os.O_CREAT if new else 0), 0o666)
+            handle = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CLOEXEC | (os.O_CREAT if new else 0), 0o666)
         except FileNotFoundError:
             raise NotTaken(f"{self}: there is no run '{run}'", "throughline runs --log jsonl lists them") from None
         try:
             size = os.fstat(handle).st_size
+            if size and os.pread(handle, 1, size - 1) != b"\n":
+                text = b"\n" + text  # what a kill tore off is lost, and this line not with it
             if os.write(handle, text) < len(text):
                 os.ftruncate(handle, size)
                 raise OSError(28, os.strerror(28))

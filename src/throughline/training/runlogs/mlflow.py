@@ -65,18 +65,19 @@ class Mlflow:
         """A new run; its id."""
         client, experiment = self._connected(), self._found()
         key = tags.get(RUN_KEY, "")
-        if key and (run := self._by_key(key)):
-            return run
-        told = {_name(tag): str(value) for tag, value in tags.items()}
-        told |= {theirs: told[ours] for ours, theirs in _THEIRS.items() if ours in told}
-        if parent:
-            told[_PARENT] = self._parent(parent)
-        started = _milliseconds(at)
-        made = self._told(lambda: client.create_run(experiment, started, told, name))
-        run = str(made.info.run_id)
-        self._keys[key] = run
+        run = self._by_key(key) if key else ""
+        if not run:
+            told = {_name(tag): str(value) for tag, value in tags.items()}
+            told |= {theirs: told[ours] for ours, theirs in _THEIRS.items() if ours in told}
+            if parent:
+                told[_PARENT] = self._parent(parent)
+            started = _milliseconds(at)
+            made = self._told(lambda: client.create_run(experiment, started, told, name))
+            run = str(made.info.run_id)
+            self._keys[key] = run
         from mlflow.entities import Param
 
+        # told again too: a run that was made may have been cut off from its parameters
         given = [Param(_name(key), in_words(value)) for key, value in parameters.items()]
         for begin in range(0, len(given), _MANY_PARAMETERS):
             some = given[begin : begin + _MANY_PARAMETERS]

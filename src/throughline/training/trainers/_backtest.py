@@ -54,12 +54,11 @@ def cuts(series: Sequence[Series], shape: Shape, folds: int) -> list[list[int]]:
 
 def enough(series: Sequence[Series], shape: Shape, options: Any, table: str) -> None:
     """Refuse what is too short for every fold to learn from something."""
-    needed = shape.least + shape.horizon + max(shape.horizon, shape.season)
     longest = max(cuts(series, shape, options.folds)[0])
-    if longest < needed:
+    if longest < shape.to_learn:
         raise InputError(
             f"{table}: the first of {options.folds} folds would know {max(longest, 0)} values of the longest "
-            f"series, and a horizon of {shape.horizon} with a season of {shape.season} needs {needed}",
+            f"series, and a horizon of {shape.horizon} with a season of {shape.season} needs {shape.to_learn}",
             "give a longer series, or a smaller horizon, season or number of folds",
         )
 
@@ -68,10 +67,8 @@ def folds_of(
     series: Sequence[Series], shape: Shape, known: Sequence[int], number: int, told: Any, seed: int
 ) -> list[Fold]:
     """Fit to what is known, and forecast what came."""
-    block = max(shape.horizon, shape.season)
     history = [(one, end) for one, end in zip(series, known, strict=True) if end >= shape.least]
-    learned = [one.until(end) for one, end in history if end >= shape.least + shape.horizon + block]
-    forecaster = fit(learned, shape, told, seed)
+    forecaster = fit([one.until(end) for one, end in history], shape, told, seed)
     made = []
     for one, end in history:
         ahead = min(shape.horizon, len(one) - end)

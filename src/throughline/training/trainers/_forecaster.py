@@ -47,21 +47,20 @@ def fit(series: Sequence[Series], shape: Shape, options: Any, seed: int) -> Fore
     """Fit to all that these series hold.
 
     Args:
-        series: what is known; each long enough for one origin and a block.
+        series: what is known; those that are too short for one origin and a block teach nothing.
         shape: which features.
         options: coverage, rounds, lr, depth, penalty, patience.
         seed: of the booster.
     """
     import xgboost
 
-    block = max(shape.horizon, shape.season)
     tail = 1 - options.coverage
     told = {
         "objective": "reg:quantileerror", "quantile_alpha": [tail / 2, 0.5, 1 - tail / 2], "tree_method": "hist",
         "eta": options.lr, "max_depth": options.depth, "lambda": options.penalty, "seed": seed, "nthread": 1,
         "verbosity": 0,
     }  # fmt: skip
-    early, kept = _rows(series, shape, block)
+    early, kept = _rows([one for one in series if len(one) >= shape.to_learn], shape)
     known = xgboost.train(
         told, xgboost.DMatrix(*early), options.rounds, evals=[(xgboost.DMatrix(*kept), "block")], verbose_eval=False,
         early_stopping_rounds=options.patience,
@@ -75,9 +74,9 @@ def fit(series: Sequence[Series], shape: Shape, options: Any, seed: int) -> Fore
     return Forecaster(xgboost.train(told, xgboost.DMatrix(*everything), rounds), margin)
 
 
-def _rows(series: Sequence[Series], shape: Shape, block: int) -> list[tuple[Array, Array]]:
+def _rows(series: Sequence[Series], shape: Shape) -> list[tuple[Array, Array]]:
     """Features and what was to be told: of what lies before the last block, and of the block."""
-    many = sum(max(0, len(one) - shape.least) for one in series) * shape.horizon
+    many = sum(len(one) - shape.least for one in series) * shape.horizon
     every = -(-many // _MOST_ROWS) or 1
     parts: list[list[tuple[Array, Array]]] = [[], []]
     for one in series:
@@ -85,7 +84,7 @@ def _rows(series: Sequence[Series], shape: Shape, block: int) -> list[tuple[Arra
         inside = origin + step < len(one)
         what = seen(one, shape, origin[inside], step[inside])
         y = (one.values[what.at] - what.centre) / what.scale
-        late = what.at >= len(one) - block
+        late = what.at >= len(one) - shape.block
         for part, chosen in zip(parts, (~late, late), strict=True):
             part.append((what.x[chosen], y[chosen]))
     return [(np.concatenate([x for x, _ in part]), np.concatenate([y for _, y in part])) for part in parts]

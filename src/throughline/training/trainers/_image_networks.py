@@ -7,11 +7,12 @@ the difference is two numbers for each channel, and they become a part of the ne
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from throughline.contracts.errors import InputError
-from throughline.training.trainers._offline import local_model
+from throughline.training.trainers._offline import local_model, numbered, opened
 from throughline.vision.preprocess import IMAGENET
 
 if TYPE_CHECKING:
@@ -23,7 +24,7 @@ _SEES: Final = "preprocessor_config.json"
 
 def new_network(family: str, width: float, labels: tuple[str, ...], transformers: Any) -> torch.nn.Module:
     """A network of random numbers: ResNet-18, MobileNetV2 or ConvNeXt V2 Atto at width 1."""
-    named = _named(labels)
+    named = numbered(labels)
     if family == "mobilenet_v2":
         config = transformers.MobileNetV2Config(
             depth_multiplier=width, finegrained_output=False, classifier_dropout_prob=0.2, **named
@@ -43,13 +44,10 @@ def new_network(family: str, width: float, labels: tuple[str, ...], transformers
 def network_from(weights: str, labels: tuple[str, ...], transformers: Any) -> torch.nn.Module:
     """The network of a folder, with a new last layer where its classes are others."""
     folder, _ = local_model(weights)
-    try:
-        network = transformers.AutoModelForImageClassification.from_pretrained(
-            folder, local_files_only=True, ignore_mismatched_sizes=True, use_safetensors=True, **_named(labels)
-        )
-    except ValueError as error:
-        reason = str(error).partition("\n")[0][:200]
-        raise InputError(f"weights: {folder} is no classifier of pictures: {reason}", "give another folder") from None
+    network = opened(
+        transformers.AutoModelForImageClassification, folder, "classifier of pictures",
+        ignore_mismatched_sizes=True, use_safetensors=True, **numbered(labels),
+    )  # fmt: skip
     return _as_shipped(network, *_mean_and_std(folder))
 
 
@@ -81,14 +79,6 @@ def held_to_size(network: torch.nn.Module, canvas: tuple[int, int], labels: tupl
     return network
 
 
-def _named(labels: tuple[str, ...]) -> dict[str, Any]:
-    return {
-        "num_labels": len(labels),
-        "id2label": dict(enumerate(labels)),
-        "label2id": {label: number for number, label in enumerate(labels)},
-    }
-
-
 def _sizes(own: tuple[int, ...], width: float) -> list[int]:
     return [max(8, round(size * width / 8) * 8) for size in own]
 
@@ -107,9 +97,9 @@ def _mean_and_std(folder: Path) -> tuple[tuple[float, ...], tuple[float, ...]]:
         if not said.get("do_normalize", True):
             return (0.0,) * 3, (1 / white,) * 3
         mean, std = ([float(one) / white for one in said[name]] for name in ("image_mean", "image_std"))
-        if len(mean) != 3 or len(std) != 3 or min(std) <= 0:
+        if len(mean) != 3 or len(std) != 3 or min(std) <= 0 or not all(map(math.isfinite, mean + std)):
             raise ValueError("it needs three means, and three deviations above 0")
-    except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
+    except (OSError, ValueError, TypeError, KeyError, AttributeError, ZeroDivisionError) as error:
         raise InputError(f"{path} cannot be read: {error}", "save the image processor again") from None
     return tuple(mean), tuple(std)
 

@@ -45,6 +45,16 @@ class Shape:
         return 2 * self.season + 1
 
     @property
+    def block(self) -> int:
+        """How many values at the end say when boosting has gone on for long enough, and how wide intervals are."""
+        return max(self.horizon, self.season)
+
+    @property
+    def to_learn(self) -> int:
+        """How many values a series must have to be learned from: one origin, what lies ahead of it, and a block."""
+        return self.least + self.horizon + self.block
+
+    @property
     def names(self) -> tuple[str, ...]:
         """The features, in order."""
         return (

@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 import os
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
-from throughline.contracts.errors import InputError
+from throughline.contracts.errors import InputError, first_line
 
 _CLOSED: Final = {"HF_HUB_OFFLINE": "1", "TRANSFORMERS_OFFLINE": "1", "HF_HUB_DISABLE_TELEMETRY": "1"}
 
@@ -80,6 +80,32 @@ def local_model(weights: str) -> tuple[Path, dict[str, Any]]:
             "give a model whose architecture Transformers itself has",
         )
     return folder, said
+
+
+def opened(auto: Any, folder: Path, what: str, **how: Any) -> Any:
+    """What one of Transformers' own classes opens in a folder; code that lies in it is neither run nor asked about.
+
+    Args:
+        auto: the class, such as ``AutoTokenizer``.
+        folder: where.
+        what: what it is to be, for who is told that it is not.
+        how: more for ``from_pretrained``.
+    """
+    try:
+        return auto.from_pretrained(folder, local_files_only=True, trust_remote_code=False, **how)
+    except Exception as error:  # whatever a library stumbles over in a file that it did not write
+        raise InputError(
+            f"weights: {folder} is no {what}: {first_line(error)[:200]}", "give another folder, or save it again"
+        ) from None
+
+
+def numbered(labels: Sequence[str]) -> dict[str, Any]:
+    """Classes as a configuration of Transformers names them."""
+    return {
+        "num_labels": len(labels),
+        "id2label": dict(enumerate(labels)),
+        "label2id": {label: number for number, label in enumerate(labels)},
+    }
 
 
 def parent_of(weights: str) -> str:

@@ -48,7 +48,7 @@ class Rows:
         stop: what says when boosting has gone on for long enough.
         val: what judges.
         judging: the table's rows that judge, with all their columns.
-        shared: rows that judge and whose numbers are also among those that are learned from.
+        shared: rows that judge and whose numbers are also among the others.
         unknown: rows that judge and hold a text that was not learned, by column.
     """
 
@@ -68,17 +68,15 @@ class Rows:
         return bool(self.labels)
 
 
-def read_rows(recipe_data: str, options: Any, seed: int) -> Rows:
+def read_rows(data: str, options: Any, seed: int) -> Rows:
     """Open a table and part its rows.
 
     Args:
-        recipe_data: the table's file.
+        data: the table's file.
         options: target, task, group, holdout and categories.
         seed: another one parts them otherwise.
     """
-    if not Path(recipe_data).is_file():
-        raise InputError(f"{recipe_data}: there is no such table", "give a CSV, Parquet or JSON lines file")
-    table = open_table(recipe_data, options.target)
+    table = open_table(data, options.target)
     if options.group and options.group not in table.columns:
         raise InputError(f"{table.name} has no column '{options.group}'", f"group: one of {', '.join(table.columns)}")
     names = [name for name in table.columns if name not in (options.target, options.group)]
@@ -92,9 +90,9 @@ def read_rows(recipe_data: str, options: Any, seed: int) -> Rows:
     _hold_to_classes(table.name, y, labels, parts)
     columns = Columns.of(table, names, parts["train"], options.categories)
     x = columns.rows(table)
-    learned = {row.tobytes() for row in x[parts["train"]]}
+    others = {row.tobytes() for name in ("train", "stop") for row in x[parts[name]]}
     train, stop, val = (Part(x[parts[name]], y[parts[name]]) for name in ("train", "stop", "val"))
-    shared = sum(row.tobytes() in learned for row in x[parts["val"]])
+    shared = sum(row.tobytes() in others for row in x[parts["val"]])
     judging = table.rows(parts["val"])
     return Rows(table, columns, labels, train, stop, val, judging, shared, columns.unknown(judging))
 
@@ -116,7 +114,8 @@ def _parts(table: Table, options: Any, seed: int) -> Mapping[str, Array]:
     rows = [str(number) for number in range(len(table))]
     groups = [""] * len(rows)
     if options.group:
-        groups = ["" if value is None else str(value) for value in table.columns[options.group].tolist()]
+        column = table.columns[options.group]
+        groups = ["" if gap else str(value) for value, gap in zip(column.tolist(), missing_in(column), strict=True)]
     rest = (1 - options.holdout) * options.holdout
     # those that judge come first: how large the others are does not move them
     return split(rows, groups, {"val": options.holdout, "stop": rest, "train": 1 - options.holdout - rest}, seed)

@@ -13,10 +13,11 @@ from throughline.contracts.errors import InputError
 from throughline.contracts.tables import Table
 from throughline.data.columns import missing_in
 
-_USUAL: Final = ((3600, 24), (86_400, 7), (7 * 86_400, 52), (31 * 86_400, 12), (92 * 86_400, 4))
+_DAY: Final = 86_400
+_USUAL: Final = ((_DAY, 7), (7 * _DAY, 52), (31 * _DAY, 12), (92 * _DAY, 4))
 """How far apart values are at most, in seconds, and how many of them make a season."""
 _UNEVEN: Final = 1.25
-_MONTH: Final = (28 * 86_400, 31 * 86_400)
+_MONTH: Final = (28 * _DAY, 31 * _DAY)
 
 
 @final
@@ -66,11 +67,13 @@ def series_of(table: Table, target: str, time: str, group: str) -> tuple[Series,
 
 
 def usual_season(series: tuple[Series, ...]) -> int:
-    """How many values make a season, by how far apart they are: 24 hours, 7 days, 12 months; 1 where nothing says."""
+    """How many values make a season, by how far apart they are: a day of hours, 7 days, 12 months; else 1."""
     times = series[0].times
     if times is None or times.dtype.kind != "M" or len(times) < 2:
         return 1
     apart = float(np.median(np.diff(times).astype(np.int64)))
+    if 0 < apart <= _DAY / 2:
+        return round(_DAY / apart)
     return next((season for most, season in _USUAL if apart <= most), 1)
 
 

@@ -62,7 +62,7 @@ def keep_learned(run: Run, metrics: Mapping[str, float], *parts: Any) -> None:
 
 def hold_to_data(run: Run, used: Mapping[str, Any]) -> None:
     """Write down what a run learns from; one that goes on must go on with the same."""
-    path = run.folder / CHECKPOINTS / _DATA
+    path = run.folder / _DATA
     if run.resume and path.exists():
         before = json.loads(path.read_text("utf-8"))
         if before != used:
@@ -73,7 +73,6 @@ def hold_to_data(run: Run, used: Mapping[str, Any]) -> None:
                 "put the data back, or begin another run under another --name",
             )
         return
-    path.parent.mkdir(exist_ok=True)
     with whole_file(path) as draft:
         draft.write_text(json.dumps(dict(used)) + "\n", "utf-8")
 

@@ -14,6 +14,7 @@ import numpy as np
 from throughline.contracts.artifacts import Array
 from throughline.contracts.errors import InputError, nearest
 from throughline.contracts.tables import Table
+from throughline.data.columns import missing_in
 from throughline.data.splits import split
 from throughline.data.tables import open_table
 from throughline.files import whole_file
@@ -28,11 +29,15 @@ _SHOWN: Final = 6
 @final
 @dataclass(frozen=True, slots=True, eq=False)
 class Texts:
-    """What is learned from, and what it is judged by: each text with the number of its class."""
+    """What is learned from, and what it is judged by: each text with the number of its class.
+
+    ``left_out`` counts texts that are not learned from because what judges holds the same one, or one of its group.
+    """
 
     labels: tuple[str, ...]
     train: Sequence[tuple[str, int]]
     val: Sequence[tuple[str, int]]
+    left_out: int
     sha256: str
 
     def always_the_commonest(self) -> dict[str, float]:
@@ -48,19 +53,25 @@ class Texts:
 def read_texts(data: str, options: Options, seed: int) -> Texts:
     """The texts of a table, and those of another or a share of it to validate on."""
     table = open_table(data, options.target)
-    rows, groups = _rows(table, options)
+    rows = _rows(table, options)
     if options.validation:
         other = open_table(options.validation, options.target)
-        train, (val, _), sha256 = rows, _rows(other, options), _both(table, other)
+        known, judging, sha256 = rows, _rows(other, options), _both(table, other)
     else:
         shares = {"train": 1 - options.holdout, "val": options.holdout}
-        parts = split([str(number) for number in range(len(rows))], groups, shares, seed)
-        train, val = ([rows[at] for at in parts[name].tolist()] for name in ("train", "val"))
+        parts = split([str(number) for number in range(len(rows))], [group for *_, group in rows], shares, seed)
+        known, judging = ([rows[at] for at in parts[name].tolist()] for name in ("train", "val"))
         sha256 = table.sha256
+    texts, groups = {text for text, *_ in judging}, {group for *_, group in judging}
+    val = [(text, kind) for text, kind, _ in judging]
+    train = [(text, kind) for text, kind, group in known if text not in texts and group not in groups]
     labels = tuple(sorted({kind for _, kind in train}))
     if len(labels) < 2:
         raise InputError(
-            f"{data}: the texts to learn from are all of the class {labels[0]!r}", "give texts of two classes or more"
+            f"{data}: the texts to learn from are all of the class {labels[0]!r}"
+            if labels
+            else f"{data}: each of its {len(known)} texts is among those to validate on: none is left to learn from",
+            "give texts of two classes or more",
         )
     if unknown := sorted({kind for _, kind in val} - set(labels)):
         raise InputError(
@@ -69,7 +80,8 @@ def read_texts(data: str, options: Options, seed: int) -> Texts:
             "give more texts of that class, or leave it out",
         )
     number = {label: at for at, label in enumerate(labels)}
-    return Texts(labels, [(text, number[kind]) for text, kind in train], [(text, number[k]) for text, k in val], sha256)
+    taught, judged = ([(text, number[kind]) for text, kind in part] for part in (train, val))
+    return Texts(labels, taught, judged, len(known) - len(train), sha256)
 
 
 def word_counts(texts: Texts) -> dict[str, float]:
@@ -127,14 +139,16 @@ def write_tokens(tokenizer: Any, longest: int, path: Path) -> Path:
     from tokenizers import Tokenizer
 
     tokens = Tokenizer.from_str(tokenizer.backend_tokenizer.to_str())
-    tokens.enable_truncation(longest)
-    tokens.enable_padding(pad_id=tokenizer.pad_token_id, pad_token=tokenizer.pad_token)
+    tokens.enable_truncation(longest, direction=tokenizer.truncation_side)
+    tokens.enable_padding(
+        direction=tokenizer.padding_side, pad_id=tokenizer.pad_token_id, pad_token=tokenizer.pad_token
+    )
     with whole_file(path) as draft:
         tokens.save(str(draft))
     return path
 
 
-def _rows(table: Table, options: Options) -> tuple[list[tuple[str, str]], list[str]]:
+def _rows(table: Table, options: Options) -> list[tuple[str, str, str]]:
     """Every text with its class, and what it must not be parted from: the same text, where no column says."""
     wanted = [options.text, options.target, *([options.group] if options.group else [])]
     for name in wanted:
@@ -145,12 +159,11 @@ def _rows(table: Table, options: Options) -> tuple[list[tuple[str, str]], list[s
         raise InputError(
             f"{table.name}: the column '{options.text}' holds {kind}, not text", "name the column of texts"
         )
+    for name in wanted:
+        if len(gaps := np.flatnonzero(missing_in(table.columns[name]))):
+            raise InputError(f"{table.name}: row {gaps[0] + 1} has no '{name}'", "fill it, or leave the row out")
     columns = [table.columns[name].tolist() for name in wanted]
-    for at, row in enumerate(zip(*columns, strict=True)):
-        if empty := next((name for name, value in zip(wanted, row, strict=True) if value is None), None):
-            raise InputError(f"{table.name}: row {at + 1} has no '{empty}'", "fill it, or leave the row out")
-    texts, kinds = columns[0], [str(kind) for kind in columns[1]]
-    return list(zip(texts, kinds, strict=True)), [str(one) for one in (columns[2] if options.group else texts)]
+    return [(row[0], str(row[1]), str(row[2] if options.group else row[0])) for row in zip(*columns, strict=True)]
 
 
 def _commonest(kinds: Iterable[int]) -> int:

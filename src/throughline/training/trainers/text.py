@@ -20,7 +20,7 @@ from throughline.settings import setting
 from throughline.training.loop.surroundings import seeded, torch_device
 from throughline.training.recipe import Recipe
 from throughline.training.run import Run, Trained
-from throughline.training.trainers._offline import local_model, offline, parent_of
+from throughline.training.trainers._offline import local_model, numbered, offline, opened, parent_of
 from throughline.training.trainers._program import write_onnx
 from throughline.training.trainers._teacher import (
     CHECKPOINTS,
@@ -91,6 +91,8 @@ def train(recipe: Recipe, run: Run) -> Trained:
             f"the most frequent class is right for {baseline['accuracy']:.3f} of them, word counts are for "
             f"{counted['accuracy']:.3f} (F1 {counted['f1']:.3f})"
         )
+        if texts.left_out:
+            run.say(f"{texts.left_out} texts are not learned from: those to validate on hold the same, or their group")
         if not run.resume:
             run.log({f"word counts/{name}": value for name, value in counted.items()}, 0)
         module, tokenizer, metrics = learned(texts, recipe, run, transformers)
@@ -117,8 +119,8 @@ def learned(texts: Texts, recipe: Recipe, run: Run, transformers: Any) -> tuple[
     options: Options = recipe.options
     if (metrics := learned_before(run)) is not None:
         folder = run.folder / WEIGHTS
-        tokenizer = transformers.AutoTokenizer.from_pretrained(folder, local_files_only=True)
-        module = transformers.AutoModelForSequenceClassification.from_pretrained(folder, local_files_only=True)
+        tokenizer = opened(transformers.AutoTokenizer, folder, "tokenizer")
+        module = opened(transformers.AutoModelForSequenceClassification, folder, "classifier of texts")
         return module, tokenizer, metrics
     if options.weights:
         tokenizer = _its_tokenizer(options.weights, transformers)
@@ -144,25 +146,23 @@ def _its_tokenizer(weights: str, transformers: Any) -> Any:
         raise InputError(
             f"weights: {folder} has no tokenizer.json", "save its tokenizer in the same folder, as a fast one"
         )
-    tokenizer = transformers.AutoTokenizer.from_pretrained(folder, local_files_only=True)
+    tokenizer = opened(transformers.AutoTokenizer, folder, "tokenizer")
     if tokenizer.pad_token_id is None:
         raise InputError(f"weights: the tokenizer in {folder} has no padding token", "give it one, and save it again")
     return tokenizer
 
 
 def _network(options: Options, labels: tuple[str, ...], tokenizer: Any, transformers: Any) -> Any:
-    named = {
-        "num_labels": len(labels),
-        "id2label": dict(enumerate(labels)),
-        "label2id": {label: number for number, label in enumerate(labels)},
-    }
+    named = numbered(labels)
     if options.weights:
         folder, _ = local_model(options.weights)
-        module = transformers.AutoModelForSequenceClassification.from_pretrained(
-            folder, local_files_only=True, ignore_mismatched_sizes=True, use_safetensors=True, **named
-        )
+        module = opened(
+            transformers.AutoModelForSequenceClassification, folder, "classifier of texts",
+            ignore_mismatched_sizes=True, use_safetensors=True, **named,
+        )  # fmt: skip
         room = getattr(module.config, "max_position_embeddings", None)
-        if isinstance(room, int) and 0 < room < options.longest:
+        room = min(room if isinstance(room, int) and room > 0 else options.longest, tokenizer.model_max_length)
+        if room < options.longest:
             raise InputError(f"longest {options.longest}: the model in {folder} takes {room} tokens", "give fewer")
         return module
     ends = {"cls": tokenizer.cls_token_id, "bos": tokenizer.cls_token_id}

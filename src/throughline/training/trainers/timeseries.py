@@ -54,8 +54,6 @@ def train(recipe: Recipe, run: Run) -> Trained:
     from throughline.training.trainers._series import series_of, uneven, usual_season
 
     options: Options = recipe.options
-    if not Path(recipe.data).is_file():
-        raise InputError(f"{recipe.data}: there is no such table", "give a CSV, Parquet or JSON lines file")
     table = open_table(recipe.data, options.target)
     series = series_of(table, options.target, options.time, options.group)
     season = options.season or usual_season(series)
@@ -69,6 +67,10 @@ def train(recipe: Recipe, run: Run) -> Trained:
     run.say(f"{len(series)} series of {len(table)} values, a season of {season}, {options.horizon} ahead")
     if count := uneven(series):
         run.say(f"WARNING: {count} gaps in the times; values on both sides of one are taken as neighbours")
+    if short := [one.name for one in series if len(one) < shape.to_learn]:
+        run.say(
+            f"too short to be learned from, with under {shape.to_learn} values: {len(short)} ({', '.join(short[:4])})"
+        )
     folds = []
     for number, known in enumerate(cuts(series, shape, options.folds), 1):
         made = folds_of(series, shape, known, number, options, recipe.seed)
@@ -143,6 +145,11 @@ def forecast(model: str | Path, history: str | Path) -> Table:
         if len(one) < shape.least:
             named = f"'{one.name}' of {table.name}" if one.name else table.name
             raise InputError(f"{named} has {len(one)} values, and {shape.least} must be known", "give a longer history")
+        if shape.dated and (one.times is None or one.times.dtype.kind != "M"):
+            raise InputError(
+                f"{table.name}: '{told['time']}' holds numbers, and the model learned dates",
+                "write times as the model was trained on, such as 2026-03-01",
+            )
         origin, step = pairs(shape, [len(one) - 1])
         after = later(one.times, shape.horizon)
         times = None if after is None or one.times is None else np.concatenate([one.times, after])
