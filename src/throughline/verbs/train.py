@@ -103,7 +103,7 @@ def train(
 
     Args:
         recipe: A YAML file: trainer, data, seed, name, and the trainer's own options.
-        trainer: Who carries it out: torch_loop, text, tabular and so on.
+        trainer: Who carries it out: torch_loop, detection, text, tabular and so on.
         data: What it learns from.
         epochs: How often it sees everything.
         batch: Samples in one step.

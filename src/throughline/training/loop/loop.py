@@ -58,6 +58,7 @@ class Loop:
         self.optimizer = _optimizer(self.network, options, fused=self.precision != "float16")
         self.scaler = torch.amp.GradScaler(device.type, enabled=self.precision == "float16")
         self.stepping = torch.compile(self.network) if options.compile else self.network
+        self.shows_truth = bool(getattr(network, "learns_with_truth", False))
         self.epoch = self.place = self.stale = 0
         self.loss, self.counted = 0.0, 0
         self.best: dict[str, float] | None = None
@@ -205,7 +206,7 @@ class Loop:
         for shown, *truth in group:
             shown, truth = self._moved(shown), [self._moved(one) for one in truth]
             with torch.autocast(self.device.type, kind, enabled=kind is not torch.float32):
-                answer = self.stepping(shown)
+                answer = self.stepping(shown, *truth) if self.shows_truth else self.stepping(shown)
             loss = self.lesson.loss(self.network, answer, truth) / len(group)
             self.scaler.scale(loss).backward()
             total = total + loss.detach().double()

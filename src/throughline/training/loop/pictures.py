@@ -135,10 +135,10 @@ class PictureLesson:
         return int(np.bincount([int(self._store.shot(row)[2][0]) for row in range(self.size)]).argmax())
 
     def interface(self) -> Interface:
-        """Pictures of any size in whole strides."""
+        """Pictures of any size in whole strides, where they lie in the canvas as they are shaped."""
         import torch
 
-        sides = ("height", "width") if self.task == "detect" else self.canvas
+        sides = ("height", "width") if self.task == "detect" and not self._preprocess.stretch else self.canvas
         about = {
             "task": self.task, "labels": self.labels, "decoder": self.decoder, "imgsz": self.canvas,
             "stride": self.stride,

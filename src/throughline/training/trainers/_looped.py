@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from throughline.contracts.artifacts import Step
@@ -16,8 +17,16 @@ from throughline.training.trainers._program import write_onnx
 if TYPE_CHECKING:
     import torch
 
+    Counting = Callable[[torch.nn.Module], float]
 
-def carried_through(begun: Begun, recipe: Recipe, run: Run, device: torch.device) -> tuple[Trained, torch.nn.Module]:
+
+def _usual(_: torch.nn.Module) -> float:
+    return 0.25
+
+
+def carried_through(
+    begun: Begun, recipe: Recipe, run: Run, device: torch.device, counting: Counting = _usual
+) -> tuple[Trained, torch.nn.Module]:
     """What came of a run of the loop, and the network with its best weights, on the CPU.
 
     Args:
@@ -25,6 +34,7 @@ def carried_through(begun: Begun, recipe: Recipe, run: Run, device: torch.device
         recipe: whose options are, or hold, those of ``torch_loop`` that the loop asks for.
         run: the run.
         device: where to learn.
+        counting: from which confidence on an object counts in the proof of the file, given the network that learned.
     """
     import torch
 
@@ -41,7 +51,14 @@ def carried_through(begun: Begun, recipe: Recipe, run: Run, device: torch.device
     about = dict(taken.about) | ({"licence": begun.licence} if begun.licence else {})
     with only_warnings():
         verified = write_onnx(
-            network, path, taken.inputs, taken.example, about, data=taken.pictures, arrays=taken.arrays
+            network,
+            path,
+            taken.inputs,
+            taken.example,
+            about,
+            data=taken.pictures,
+            arrays=taken.arrays,
+            conf=counting(network),
         )
     trained = Trained(
         path, ended.metrics, lesson.metric, lesson.higher_is_better, lesson.sha256, about,

@@ -49,7 +49,7 @@ def write_onnx(
         arrays: or named inputs.
         conf: from which confidence on an object counts in the proof.
     """
-    with drafting(target) as folder, _symbols_unchecked():
+    with drafting(target) as folder, _sizes_left_open():
         network = Network(module.eval().requires_grad_(False), tuple(inputs), tuple(example), about.get("stride") or 1)
         found = export(network)
         known = Passport(file=target.name, sha256="", size=0, format="pt2", **about)
@@ -73,18 +73,25 @@ def write_onnx(
 
 
 @contextmanager
-def _symbols_unchecked() -> Iterator[None]:
-    """Transformers checks sizes in a way that only ``torch.compile`` understands; an export does without."""
+def _sizes_left_open() -> Iterator[None]:
+    """Transformers asks for sizes in ways that only ``torch.compile`` follows (a check), or that fix them (``len``)."""
     import sys
 
-    replaced: list[tuple[Any, Any]] = []
+    import torch
+
+    def length(held: Any) -> Any:
+        return held.shape[0] if isinstance(held, torch.Tensor) else len(held)
+
+    checked: list[tuple[Any, Any]] = []
     loaded: list[Any] = [one for name, one in sys.modules.items() if name.startswith("transformers.")]
     for module in loaded:
         if "torch_compilable_check" in vars(module):
-            replaced.append((module, module.torch_compilable_check))
+            checked.append((module, module.torch_compilable_check))
             module.torch_compilable_check = lambda *_, **__: None
+            module.len = length
     try:
         yield
     finally:
-        for module, check in replaced:
+        for module, check in checked:
             module.torch_compilable_check = check
+            del module.len
