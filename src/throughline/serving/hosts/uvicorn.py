@@ -1,0 +1,164 @@
+"""Uvicorn, on uvloop and httptools, with a second listener in a thread of its own for health and metrics.
+
+Whoever asks how the server is must get an answer when everybody else is asking for something else: so that listener
+has its own thread, its own event loop and its own queue of connections.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import socket
+import ssl
+import sys
+import threading
+from collections.abc import Callable
+from typing import Any, Final
+
+from throughline.contracts.errors import InputError, Unavailable
+from throughline.plugins import Plugin
+from throughline.serving.app import App
+from throughline.serving.hosts import Address, Begin, End
+
+_SWITCH: Final = 5e-4
+"""Seconds after which a thread that computes in Python lets another go on; the default is ten times that."""
+_BACKLOG: Final = 1024
+
+
+def run(begin: Begin, end: End, address: Address, up: Callable[[str, int, int | None], None]) -> None:
+    """Serve until SIGTERM or SIGINT; what was accepted is answered first.
+
+    Args:
+        begin: makes what is served.
+        end: is awaited once no request goes on any more.
+        address: where to listen.
+        up: is told host and ports once the server listens.
+    """
+    import uvloop
+
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(_SWITCH)
+    try:
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            runner.run(_served(begin, end, address, up))
+    finally:
+        sys.setswitchinterval(before)
+
+
+async def _served(begin: Begin, end: End, address: Address, up: Callable[[str, int, int | None], None]) -> None:
+    import uvicorn
+
+    from throughline.serving.connection import Crowd, Watched
+
+    listener = _listen(address.host, address.port)
+    ops = None if address.ops_port is None else _listen(address.host, address.ops_port)
+    app, ops_app = await begin()
+    crowd = Crowd()
+    protocol = type("Here", (Watched,), {"crowd": crowd})
+    config = uvicorn.Config(
+        app, http=protocol, ws="none", lifespan="off", log_config=None, access_log=False, server_header=False,
+        date_header=False, timeout_keep_alive=30, backlog=_BACKLOG, **_tls(address),
+    )  # fmt: skip
+    server = _server(config)
+    stopping = asyncio.get_running_loop()
+    for sign in (signal.SIGTERM, signal.SIGINT):
+        stopping.add_signal_handler(sign, lambda: _stop(app, server))
+    beside = None if ops is None else _Beside(ops_app, ops)
+    watching = asyncio.create_task(crowd.watch())
+    up(address.host, listener.getsockname()[1], None if ops is None else ops.getsockname()[1])
+    try:
+        await server.serve(sockets=[listener])
+        await end()
+    finally:
+        watching.cancel()
+        if beside is not None:
+            beside.close()
+
+
+def _stop(app: App, server: Any) -> None:
+    """First say that no more requests are wanted; then end, which answers everything that was accepted."""
+    if not app.house.ready:
+        server.force_exit = True  # asked twice
+        return
+    app.house.ready = False
+    app.house.log("draining")
+    loop = asyncio.get_running_loop()
+    loop.call_later(app.house.grace, lambda: setattr(server, "should_exit", True))
+
+
+def _server(config: Any) -> Any:
+    import contextlib
+
+    import uvicorn
+
+    class Server(uvicorn.Server):
+        @contextlib.contextmanager
+        def capture_signals(self) -> Any:
+            yield  # they are ours
+
+    return Server(config)
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((host, port))
+        listener.listen(_BACKLOG)
+    except (OSError, OverflowError) as error:
+        listener.close()
+        reason = getattr(error, "strerror", None) or str(error)
+        raise Unavailable(f"cannot listen on {host}:{port}: {reason}", "give another --host or --port") from None
+    listener.setblocking(False)
+    return listener
+
+
+def _tls(address: Address) -> dict[str, Any]:
+    if address.certificate is None:
+        return {}
+    try:
+        context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+        context.load_cert_chain(address.certificate, address.key)
+    except (OSError, ssl.SSLError) as error:
+        raise InputError(
+            f"{address.certificate}: no certificate with its key: {getattr(error, 'strerror', None) or error}",
+            "give --certificate and --certificate-key, both PEM",
+        ) from None
+    return {"ssl_certfile": str(address.certificate), "ssl_keyfile": str(address.key) if address.key else None}
+
+
+class _Beside:
+    """A listener in a thread of its own."""
+
+    def __init__(self, app: App, listener: socket.socket) -> None:
+        import uvicorn
+
+        self._server = _server(
+            uvicorn.Config(
+                app,
+                http="httptools",
+                ws="none",
+                lifespan="off",
+                log_config=None,
+                access_log=False,
+                server_header=False,
+                date_header=False,
+                timeout_keep_alive=10,
+                loop="asyncio",
+            )
+        )
+        self._thread = threading.Thread(
+            target=lambda: asyncio.run(self._server.serve(sockets=[listener])), name="ops", daemon=True
+        )
+        self._thread.start()
+
+    def close(self) -> None:
+        """End it."""
+        self._server.should_exit = True
+        self._thread.join(5)
+
+
+PLUGIN = Plugin(
+    make=run, summary="Uvicorn on uvloop: the default", needs=("uvicorn", "uvloop", "httptools"), extra="serve"
+)

@@ -1,0 +1,212 @@
+"""The addresses that ask models: the Open Inference Protocol, and pictures, rows and videos as people have them."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import tempfile
+import time
+from collections.abc import AsyncIterator, Mapping
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+
+from throughline.contracts.artifacts import Array
+from throughline.contracts.errors import InputError, ThroughlineError
+from throughline.contracts.frames import Frame
+from throughline.serving import schemas
+from throughline.serving.batcher import Answered
+from throughline.serving.house import House
+from throughline.serving.http import Request, Response, refusal
+from throughline.serving.multipart import images_of
+from throughline.serving.pictures import said_of
+from throughline.serving.refusals import Refused
+from throughline.serving.routes import Route
+from throughline.serving.served import Served
+from throughline.serving.wire import complete, held_to, plain, read_request, write_response
+
+_OCTETS: Final = b"application/octet-stream"
+_EVENTS: Final = b"text/event-stream"
+
+
+def routes(house: House) -> list[Route]:
+    """Those of this room."""
+
+    async def infer(request: Request) -> Response:
+        return await _infer(house, request)
+
+    async def predict(request: Request) -> Response:
+        return await _predict(house, request)
+
+    async def watch(request: Request) -> Response:
+        return await _watch(house, request)
+
+    v2, one = "/v2/models/{name}", "/v2/models/{name}/versions/{version}"
+    asked = {"takes": schemas.INFER, "gives": schemas.INFERRED}
+    seen = {"takes": schemas.PREDICT, "gives": schemas.PREDICTED}
+    return [
+        Route("POST", f"{v2}/infer", "infer", infer, "Ask a model: tensors in, tensors out", **asked),
+        Route("POST", f"{one}/infer", "infer", infer, "Ask one version of a model", **asked),
+        Route("POST", "/predict", "infer", predict, "What is on a picture, or on several; rows, as JSON", **seen),
+        Route("POST", f"{v2}/predict", "infer", predict, "The same, of one of several models", **seen),
+        Route(
+            "POST", f"{v2}/video", "infer", watch, "What is on each frame of a video, as it is found",
+            takes=schemas.VIDEO, gives={"text/event-stream": {"schema": {"type": "string"}}},
+        ),
+    ]  # fmt: skip
+
+
+async def _infer(house: House, request: Request) -> Response:
+    began = time.perf_counter()
+    name = request.path["name"]
+    served = house.shelf.find(name, request.path.get("version"))
+    _not_too_busy(served, request)
+    body = await request.body()
+    asked = read_request(body, request.number(b"inference-header-content-length"), served.inputs)
+    read = time.perf_counter()
+    answered = await _gone(request, served.ask(asked.feeds, asked.timeout, asked.priority))
+    parts, head = write_response(asked, answered.outputs, name, served.version)
+    _count(house, served, began, read - began, answered)
+    _shadow(house, name, asked.feeds, answered)
+    house.answered(name, asked.id, served.version)
+    if head is None:
+        return Response(200, parts)
+    return Response(200, parts, _OCTETS, ((b"inference-header-content-length", b"%d" % head),))
+
+
+async def _predict(house: House, request: Request) -> Response:
+    served = _asked_for(house, request)
+    _not_too_busy(served, request)
+    kind = (request.header(b"content-type") or "").partition(";")[0].strip().lower()
+    if kind == "application/json":
+        return await _rows(house, served, await request.json())
+    began, timeout = time.perf_counter(), _timeout(request)
+    pictures = await images_of(request, house.bounds.pictures)
+    seen = await asyncio.gather(*(house.eyes.see(served, data, name, timeout) for name, data in pictures))
+    name = request.header(b"x-request-id") or ""
+    stages = {stage: sum(one.stages[stage] for one in seen) / len(seen) for stage in seen[0].stages}
+    house.metrics.answered(served.name, served.version, "http", {**stages, "all": time.perf_counter() - began})
+    house.answered(served.name, name, served.version)
+    if house.observe is not None:
+        for one in seen:
+            house.observe(name, served, one)
+    said = [said_of(one.found, one.picture.shape) for one in seen]
+    about = {"model": served.name, "version": served.version, **({"id": name} if name else {})}
+    return Response.of({**about, **said[0]} if kind != "multipart/form-data" else {**about, "images": said})
+
+
+async def _rows(house: House, served: Served, said: Any) -> Response:
+    """Plain arrays by the names of the inputs; the one input's name may be left away."""
+    if not isinstance(said, dict) or not isinstance(said.get("inputs"), (dict, list)):
+        raise InputError("the body has no 'inputs'", 'send {"inputs": {"NAME": [...]}}, or a picture')
+    given = said["inputs"]
+    if isinstance(given, list):
+        if len(served.inputs) != 1:
+            raise InputError(f"the model takes {len(served.inputs)} inputs", "send an object: their names, and values")
+        given = {served.inputs[0].name: given}
+    feeds: dict[str, Array] = {}
+    for spec in served.inputs:
+        if spec.name in given:
+            try:
+                feeds[spec.name] = np.array(given[spec.name], spec.dtype if spec.dtype != "str" else object)
+            except (ValueError, TypeError, OverflowError, RecursionError) as error:
+                raise InputError(f"input '{spec.name}': {str(error)[:120]}", f"the model takes {spec}") from None
+            held_to(feeds[spec.name].shape, spec)
+    began = time.perf_counter()
+    answered = await served.ask(complete(feeds, served.inputs))
+    _count(house, served, began, 0.0, answered)
+    outputs = {name: {"shape": list(one.shape), "data": plain(one)} for name, one in answered.outputs.items()}
+    return Response.of({"model": served.name, "version": served.version, "outputs": outputs})
+
+
+async def _watch(house: House, request: Request) -> Response:
+    """A video is kept on the disk while it is watched, and no longer; frames are asked about in order."""
+    served = _asked_for(house, request)
+    if house.watch is None:
+        raise Refused(501, "this server watches no videos", "start it with throughline serve")
+    folder = tempfile.TemporaryDirectory(prefix="throughline-video-")
+    path = Path(folder.name) / "video"
+    try:
+        with path.open("wb") as file:
+            async for piece in request.pieces(house.bounds.video):
+                await asyncio.to_thread(file.write, piece)
+        frames = house.watch(path)
+        first = await asyncio.to_thread(next, frames, None)
+        if first is None:
+            raise InputError("the video has no frame", "send a video file")
+    except BaseException:
+        folder.cleanup()
+        raise
+
+    async def events() -> AsyncIterator[bytes]:
+        frame: Frame | None = first
+        count = 0
+        try:
+            while frame is not None:
+                seen = await house.eyes.look(served, frame.image, None)
+                yield _event("frame", {"index": frame.index, "seconds": frame.seconds}
+                             | said_of(seen.found, frame.size))  # fmt: skip
+                count += 1
+                frame = await asyncio.to_thread(next, frames, None)
+            yield _event("end", {"frames": count})
+        except ThroughlineError as error:
+            yield _event("error", json.loads(refusal(error).parts[0]) | {"frames": count})
+        finally:
+            getattr(frames, "close", lambda: None)()
+            folder.cleanup()
+
+    return Response(200, kind=_EVENTS, headers=((b"cache-control", b"no-store"),), stream=events())
+
+
+def _event(kind: str, value: Mapping[str, Any]) -> bytes:
+    return f"event: {kind}\ndata: {json.dumps(value, separators=(',', ':'))}\n\n".encode()
+
+
+def _asked_for(house: House, request: Request) -> Served:
+    name = request.path.get("name") or request.query.get("model")
+    if name is None:
+        if len(house.shelf.models) != 1:
+            known = ", ".join(sorted(house.shelf.models))
+            raise InputError("several models are served here", f"say which: ?model=NAME, one of: {known}")
+        name = next(iter(house.shelf.models))
+    return house.shelf.find(name)
+
+
+def _not_too_busy(served: Served, request: Request) -> None:
+    """Refuse before the body is read, where it is known already that there is no time."""
+    timeout = _timeout(request)
+    wait = served.batcher.busy(served.running.timeout if timeout is None else timeout)
+    if wait is not None:
+        raise Refused(503, "there is more to do than can be done in time", "come again", wait)
+
+
+def _timeout(request: Request) -> float | None:
+    """The seconds in which an answer is wanted; a header in milliseconds."""
+    value = request.number(b"x-timeout-ms")
+    return value / 1e3 if value else None
+
+
+async def _gone(request: Request, answer: asyncio.Future[Answered]) -> Answered:
+    """The answer; where the client leaves before there is one, its place in the queue is given up."""
+    leaving = request.scope.get("throughline.leaving")
+    if leaving is None:
+        return await answer
+    leaving.add(answer)
+    try:
+        return await answer
+    finally:
+        leaving.discard(answer)
+
+
+def _count(house: House, served: Served, began: float, reading: float, answered: Answered) -> None:
+    stages = {
+        "read": reading, "queue": answered.queued, "compute": answered.computed, "all": time.perf_counter() - began
+    }  # fmt: skip
+    house.metrics.answered(served.name, served.version, "http", stages)
+
+
+def _shadow(house: House, name: str, feeds: Mapping[str, Array], answered: Answered) -> None:
+    shadow = house.shelf.models[name].shadow
+    if shadow is not None:
+        asyncio.get_running_loop().create_task(shadow.follow(feeds, answered.outputs))

@@ -1,0 +1,93 @@
+"""A server from what it was told to the House that hosts run, opened in their event loop, and closed again."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, TypeAlias, final
+
+from throughline.serving.app import App
+from throughline.serving.house import Bounds, House, Watch
+from throughline.serving.keys import Door, read_keys
+from throughline.serving.logs import Log
+from throughline.serving.metrics import Metrics
+from throughline.serving.pictures import Eyes
+from throughline.serving.served import Running
+from throughline.serving.shelf import Shelf
+
+Grpc: TypeAlias = tuple[str, int, Path | None, Path | None]
+_EYES = 2
+
+
+@final
+class Opening:
+    """What is to be served, and how."""
+
+    def __init__(
+        self,
+        models: Mapping[str, str],
+        *,
+        running: Mapping[str, Any],
+        keys: Path | None = None,
+        anonymous: bool = True,
+        body: int = 64 * 2**20,
+        grace: float = 0.0,
+        watch: Watch | None = None,
+        say: Callable[[str], None] = lambda _: None,
+    ) -> None:
+        """Names, and where their models are; keys are read at once, before anything is opened."""
+        self._models, self._running, self._say = dict(models), Running(**running), say
+        self._door = Door(read_keys(keys) if keys is not None else (), anonymous)
+        self._bounds, self._grace, self._watch = Bounds(body=body), grace, watch
+        self._house: House | None = None
+        self._grpc: Any = None
+        self.grpc_port: int | None = None
+        self._began = time.monotonic()
+
+    async def begin(self, grpc: Grpc | None = None) -> tuple[App, App]:
+        """Open every model, one after the other; the application, and the one for health and metrics.
+
+        Raises:
+            ThroughlineError: a model does not work; nothing is served then.
+        """
+        metrics = Metrics()
+        shelf = Shelf(self._running, metrics, self._say)
+        house = House(
+            shelf, self._door, metrics, Log(), Eyes(_EYES), self._bounds, watch=self._watch, grace=self._grace
+        )
+        try:
+            for name, source in self._models.items():
+                await shelf.load(name, source)
+            if grpc is not None:
+                from throughline.serving.grpc import listening
+
+                self._grpc, self.grpc_port = await listening(house, *grpc)
+        except BaseException:
+            await shelf.close()
+            house.eyes.close()
+            raise
+        self._house = house
+        return App(house), App(house, ops=True)
+
+    async def end(self) -> None:
+        """Answer what was accepted, and close everything."""
+        house = self._house
+        assert house is not None
+        if self._grpc is not None:
+            await self._grpc.stop(30)
+        await house.shelf.close()
+        await asyncio.to_thread(house.eyes.close)
+
+    def totals(self) -> tuple[dict[str, int], dict[str, int], float]:
+        """Requests answered by model, and refused by kind, and for how long it was open."""
+        answered: dict[str, int] = {}
+        refused: dict[str, int] = {}
+        if self._house is not None:
+            for name, labels, value in self._house.metrics.totals():
+                if name == "throughline_requests_total":
+                    answered[labels["model"]] = answered.get(labels["model"], 0) + int(value)
+                elif name == "throughline_errors_total":
+                    refused[labels["kind"]] = refused.get(labels["kind"], 0) + int(value)
+        return answered, refused, time.monotonic() - self._began
