@@ -83,12 +83,8 @@ def page(described: dict[str, Any]) -> str:
                 f"<tr><td class='m'>{method.upper()}</td><td><code>{escape(path)}</code></td>"
                 f"<td>{escape(one['summary'])}</td><td>{escape(takes)}</td><td class='r'>{one['tags'][0]}</td></tr>"
             )
-    return (
-        _file("docs.html")
-        .decode()
-        .replace("{rows}", "\n".join(rows))
-        .replace("{version}", described["info"]["version"])
-    )
+    written = _file("docs.html").decode().replace("{version}", described["info"]["version"])
+    return written.replace("{rows}", "\n".join(rows))
 
 
 def _file(name: str) -> bytes:

@@ -96,7 +96,11 @@ def _servicer(house: House) -> Any:
         parameters = {name: _parameter(value) for name, value in request.parameters.items()}
         timeout = timeout_of(parameters.get("timeout"))
         read = time.perf_counter()
-        done = await served.ask(feeds, timeout, whole(parameters.get("priority", 0), "priority"))
+        priority = whole(parameters.get("priority", 0), "priority")
+        if house.sharing is not None:
+            done = await house.sharing.ask(served, feeds, timeout, priority)
+        else:
+            done = await served.ask(feeds, timeout, priority)
         response = messages.ModelInferResponse(
             model_name=served.name, model_version=served.version, id=request.id[:200]
         )
@@ -108,8 +112,8 @@ def _servicer(house: House) -> Any:
             response.outputs.add(name=name, datatype=datatype(array.dtype.name), shape=array.shape)
             response.raw_output_contents.append(to_bytes(array))
         stages = {"read": read - began, "queue": done.queued, "compute": done.computed}
-        house.metrics.answered(served.name, served.version, "grpc", {**stages, "all": time.perf_counter() - began})
-        house.answered(served.name, request.id[:200], served.version)
+        stages["all"] = time.perf_counter() - began
+        house.answered(served, "grpc", request.id[:200], stages)
         if (shadow := house.shelf.models[served.name].shadow) is not None:
             await shadow.follow(feeds, done.outputs)
         return response

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any, TypeAlias, final
+from typing import TypeAlias, final
 
 from throughline.contracts.frames import Frame
 from throughline.serving.keys import Door
@@ -14,13 +13,17 @@ from throughline.serving.logs import Log
 from throughline.serving.metrics import Metrics
 from throughline.serving.pictures import Eyes, Seen
 from throughline.serving.served import Served
+from throughline.serving.sharing import Sharing
 from throughline.serving.shelf import Shelf
+from throughline.serving.tracing import Tracing
 from throughline.serving.votes import Votes
 
 Observe: TypeAlias = Callable[[str, Served, Seen], None]
 """Hears of every picture that was answered: the request's name, what answered, what was seen. It must not wait."""
-Watch: TypeAlias = Callable[[Path], Iterator[Frame]]
-"""The frames of a video file."""
+Watch: TypeAlias = Callable[[str], Iterator[Frame]]
+"""The frames of a video file, or of a stream."""
+Figures: TypeAlias = Callable[[], Mapping[tuple[str, str], float]]
+"""What monitoring knows, by model and name."""
 
 
 @final
@@ -45,6 +48,7 @@ class House:
     """A server's rooms.
 
     Attributes:
+        streams: cameras and the like that the operator lets clients watch, by name; there are no others.
         ready: it is willing to take requests; False from the moment on that it is asked to end.
         grace: the seconds between being asked to end and taking no more connections.
         feedback: hears what clients say of answers, beyond the votes.
@@ -56,15 +60,25 @@ class House:
     log: Log
     eyes: Eyes
     bounds: Bounds = field(default_factory=Bounds)
+    sharing: Sharing | None = None
+    tracing: Tracing | None = None
+    streams: Mapping[str, str] = field(default_factory=dict)
     observe: Observe | None = None
-    feedback: Callable[[str, Any], None] | None = None
+    observed: Figures | None = None
+    feedback: Callable[[str, str], bool] | None = None
     watch: Watch | None = None
     ready: bool = True
     grace: float = 0.0
     began: float = field(default_factory=time.time)
     votes: dict[str, Votes] = field(default_factory=dict)
 
-    def answered(self, model: str, request: str, version: str) -> None:
-        """Remember which version answered, where requests are shared out among several."""
+    def answered(
+        self, served: Served, protocol: str, request: str, stages: dict[str, float], parent: str | None = None
+    ) -> None:
+        """Count an answer, and remember which version gave it, where requests are shared out among several."""
+        model, version = served.name, served.version
+        self.metrics.answered(model, version, protocol, stages)
+        if self.tracing is not None:
+            self.tracing.answered(model, version, protocol, stages, parent)
         if request and len(self.shelf.models[model].weights) > 1:
             self.votes.setdefault(model, Votes()).answered(request, version)

@@ -6,14 +6,14 @@ import asyncio
 import json
 import tempfile
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
 
 from throughline.contracts.artifacts import Array
-from throughline.contracts.errors import InputError, ThroughlineError
+from throughline.contracts.errors import InputError, ThroughlineError, nearest
 from throughline.contracts.frames import Frame
 from throughline.serving import schemas
 from throughline.serving.batcher import Answered
@@ -42,6 +42,9 @@ def routes(house: House) -> list[Route]:
     async def watch(request: Request) -> Response:
         return await _watch(house, request)
 
+    async def stream(request: Request) -> Response:
+        return await _stream(house, request)
+
     v2, one = "/v2/models/{name}", "/v2/models/{name}/versions/{version}"
     asked = {"takes": schemas.INFER, "gives": schemas.INFERRED}
     seen = {"takes": schemas.PREDICT, "gives": schemas.PREDICTED}
@@ -52,7 +55,11 @@ def routes(house: House) -> list[Route]:
         Route("POST", f"{v2}/predict", "infer", predict, "The same, of one of several models", **seen),
         Route(
             "POST", f"{v2}/video", "infer", watch, "What is on each frame of a video, as it is found",
-            takes=schemas.VIDEO, gives={"text/event-stream": {"schema": {"type": "string"}}},
+            takes=schemas.VIDEO, gives=schemas.EVENTS,
+        ),
+        Route(
+            "GET", f"{v2}/streams/{{stream}}", "infer", stream,
+            "What is on each frame of a stream that the operator named", gives=schemas.EVENTS,
         ),
     ]  # fmt: skip
 
@@ -65,11 +72,13 @@ async def _infer(house: House, request: Request) -> Response:
     body = await request.body()
     asked = read_request(body, request.number(b"inference-header-content-length"), served.inputs)
     read = time.perf_counter()
-    answered = await _gone(request, served.ask(asked.feeds, asked.timeout, asked.priority))
+    if house.sharing is not None:
+        answered = await house.sharing.ask(served, asked.feeds, asked.timeout, asked.priority)
+    else:
+        answered = await _gone(request, served.ask(asked.feeds, asked.timeout, asked.priority))
     parts, head = write_response(asked, answered.outputs, name, served.version)
-    _count(house, served, began, read - began, answered)
+    _count(house, served, request, asked.id, began, read - began, answered)
     _shadow(house, name, asked.feeds, answered)
-    house.answered(name, asked.id, served.version)
     if head is None:
         return Response(200, parts)
     return Response(200, parts, _OCTETS, ((b"inference-header-content-length", b"%d" % head),))
@@ -80,14 +89,14 @@ async def _predict(house: House, request: Request) -> Response:
     _not_too_busy(served, request)
     kind = (request.header(b"content-type") or "").partition(";")[0].strip().lower()
     if kind == "application/json":
-        return await _rows(house, served, await request.json())
+        return await _rows(house, served, request)
     began, timeout = time.perf_counter(), _timeout(request)
     pictures = await images_of(request, house.bounds.pictures)
     seen = await asyncio.gather(*(house.eyes.see(served, data, name, timeout) for name, data in pictures))
     name = request.header(b"x-request-id") or ""
     stages = {stage: sum(one.stages[stage] for one in seen) / len(seen) for stage in seen[0].stages}
-    house.metrics.answered(served.name, served.version, "http", {**stages, "all": time.perf_counter() - began})
-    house.answered(served.name, name, served.version)
+    stages["all"] = time.perf_counter() - began
+    house.answered(served, "http", name, stages, request.header(b"traceparent"))
     if house.observe is not None:
         for one in seen:
             house.observe(name, served, one)
@@ -96,8 +105,9 @@ async def _predict(house: House, request: Request) -> Response:
     return Response.of({**about, **said[0]} if kind != "multipart/form-data" else {**about, "images": said})
 
 
-async def _rows(house: House, served: Served, said: Any) -> Response:
+async def _rows(house: House, served: Served, request: Request) -> Response:
     """Plain arrays by the names of the inputs; the one input's name may be left away."""
+    said = await request.json()
     if not isinstance(said, dict) or not isinstance(said.get("inputs"), (dict, list)):
         raise InputError("the body has no 'inputs'", 'send {"inputs": {"NAME": [...]}}, or a picture')
     given = said["inputs"]
@@ -114,14 +124,14 @@ async def _rows(house: House, served: Served, said: Any) -> Response:
                 raise InputError(f"input '{spec.name}': {str(error)[:120]}", f"the model takes {spec}") from None
             held_to(feeds[spec.name].shape, spec)
     began = time.perf_counter()
-    answered = await served.ask(complete(feeds, served.inputs))
-    _count(house, served, began, 0.0, answered)
+    answered = await _gone(request, served.ask(complete(feeds, served.inputs), _timeout(request)))
+    _count(house, served, request, request.header(b"x-request-id") or "", began, 0.0, answered)
     outputs = {name: {"shape": list(one.shape), "data": plain(one)} for name, one in answered.outputs.items()}
     return Response.of({"model": served.name, "version": served.version, "outputs": outputs})
 
 
 async def _watch(house: House, request: Request) -> Response:
-    """A video is kept on the disk while it is watched, and no longer; frames are asked about in order."""
+    """A video is kept on the disk while it is watched, and no longer."""
     served = _asked_for(house, request)
     if house.watch is None:
         raise Refused(501, "this server watches no videos", "start it with throughline serve")
@@ -131,30 +141,48 @@ async def _watch(house: House, request: Request) -> Response:
         with path.open("wb") as file:
             async for piece in request.pieces(house.bounds.video):
                 await asyncio.to_thread(file.write, piece)
-        frames = house.watch(path)
-        first = await asyncio.to_thread(next, frames, None)
-        if first is None:
-            raise InputError("the video has no frame", "send a video file")
+        return await _watched(house, request, served, house.watch(str(path)), folder.cleanup)
     except BaseException:
         folder.cleanup()
         raise
+
+
+async def _stream(house: House, request: Request) -> Response:
+    """Only what the operator named can be watched: a client's address is never asked for anything."""
+    served = _asked_for(house, request)
+    source = house.streams.get(request.path["stream"])
+    if source is None or house.watch is None:
+        raise Refused(404, "there is no such stream", nearest(request.path["stream"][:80], house.streams))
+    return await _watched(house, request, served, house.watch(source), lambda: None)
+
+
+async def _watched(
+    house: House, request: Request, served: Served, frames: Iterator[Frame], done: Callable[[], None]
+) -> Response:
+    first = await asyncio.to_thread(next, frames, None)
+    if first is None:
+        raise InputError("the video has no frame", "send a video file")
+    leaving: set[asyncio.Future[Any]] | None = request.scope.get("throughline.leaving")
+    here: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+    if leaving is not None:
+        leaving.add(here)  # cancelled when the client is gone
 
     async def events() -> AsyncIterator[bytes]:
         frame: Frame | None = first
         count = 0
         try:
-            while frame is not None:
+            while frame is not None and not here.cancelled() and house.ready:
                 seen = await house.eyes.look(served, frame.image, None)
-                yield _event("frame", {"index": frame.index, "seconds": frame.seconds}
-                             | said_of(seen.found, frame.size))  # fmt: skip
+                said = {"index": frame.index, "seconds": frame.seconds} | said_of(seen.found, frame.size)
+                yield _event("frame", said)
                 count += 1
                 frame = await asyncio.to_thread(next, frames, None)
-            yield _event("end", {"frames": count})
+            yield _event("end", {"frames": count, "whole": frame is None})
         except ThroughlineError as error:
             yield _event("error", json.loads(refusal(error).parts[0]) | {"frames": count})
         finally:
             getattr(frames, "close", lambda: None)()
-            folder.cleanup()
+            done()
 
     return Response(200, kind=_EVENTS, headers=((b"cache-control", b"no-store"),), stream=events())
 
@@ -199,11 +227,13 @@ async def _gone(request: Request, answer: asyncio.Future[Answered]) -> Answered:
         leaving.discard(answer)
 
 
-def _count(house: House, served: Served, began: float, reading: float, answered: Answered) -> None:
+def _count(
+    house: House, served: Served, request: Request, name: str, began: float, reading: float, answered: Answered
+) -> None:
     stages = {
         "read": reading, "queue": answered.queued, "compute": answered.computed, "all": time.perf_counter() - began
     }  # fmt: skip
-    house.metrics.answered(served.name, served.version, "http", stages)
+    house.answered(served, "http", name, stages, request.header(b"traceparent"))
 
 
 def _shadow(house: House, name: str, feeds: Mapping[str, Array], answered: Answered) -> None:

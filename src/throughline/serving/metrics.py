@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+from collections import deque
 from collections.abc import Iterator
 from typing import final
 
@@ -11,6 +13,8 @@ from prometheus_client.exposition import generate_latest
 _SECONDS = (5e-4, 1e-3, 2e-3, 5e-3, 1e-2, 2e-2, 5e-2, 0.1, 0.2, 0.5, 1, 2, 5)
 _ROWS = (1, 2, 4, 8, 16, 32, 64, 128)
 _KEPT = 2048
+_RECENT = 30.0
+"""What was answered so many seconds ago is no longer news."""
 
 
 @final
@@ -85,21 +89,17 @@ class Metrics:
 
 @final
 class _Ring:
-    """The last so many seconds."""
+    """The last so many answers."""
 
     def __init__(self) -> None:
-        self._kept: list[float] = []
-        self._at = 0
+        self._kept: deque[tuple[float, float]] = deque(maxlen=_KEPT)
 
-    def add(self, value: float) -> None:
-        if len(self._kept) < _KEPT:
-            self._kept.append(value)
-        else:
-            self._kept[self._at] = value
-            self._at = (self._at + 1) % _KEPT
+    def add(self, seconds: float) -> None:
+        self._kept.append((time.monotonic(), seconds))
 
     def percentiles(self) -> dict[str, float]:
-        ordered = sorted(self._kept)
+        since = time.monotonic() - _RECENT
+        ordered = sorted(seconds for when, seconds in self._kept if when > since)
         return {
             f"p{share}": round(ordered[min(len(ordered) - 1, len(ordered) * share // 100)] * 1e3, 3)
             for share in (50, 90, 99)

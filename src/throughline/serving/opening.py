@@ -5,20 +5,39 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeAlias, final
 
 from throughline.serving.app import App
-from throughline.serving.house import Bounds, House, Watch
+from throughline.serving.house import Bounds, Figures, House, Observe, Watch
 from throughline.serving.keys import Door, read_keys
 from throughline.serving.logs import Log
 from throughline.serving.metrics import Metrics
 from throughline.serving.pictures import Eyes
 from throughline.serving.served import Running
+from throughline.serving.sharing import Sharing
 from throughline.serving.shelf import Shelf
+from throughline.serving.tracing import tracing
 
 Grpc: TypeAlias = tuple[str, int, Path | None, Path | None]
 _EYES = 2
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class Monitor:
+    """What somebody else makes of answers: the server only hands them over.
+
+    Attributes:
+        observe: hears of every picture that was answered.
+        observed: what is known.
+        feedback: hears what is true of an answer, by the request's name.
+    """
+
+    observe: Observe
+    observed: Figures
+    feedback: Callable[[str, str], bool]
 
 
 @final
@@ -35,12 +54,18 @@ class Opening:
         body: int = 64 * 2**20,
         grace: float = 0.0,
         watch: Watch | None = None,
+        streams: Mapping[str, str] | None = None,
+        dedupe: bool = False,
+        cache: int = 0,
+        monitor: Monitor | None = None,
         say: Callable[[str], None] = lambda _: None,
     ) -> None:
         """Names, and where their models are; keys are read at once, before anything is opened."""
         self._models, self._running, self._say = dict(models), Running(**running), say
         self._door = Door(read_keys(keys) if keys is not None else (), anonymous)
         self._bounds, self._grace, self._watch = Bounds(body=body), grace, watch
+        self._streams, self._monitor = dict(streams or {}), monitor
+        self._sharing = Sharing(dedupe, cache) if dedupe or cache else None
         self._house: House | None = None
         self._grpc: Any = None
         self.grpc_port: int | None = None
@@ -55,8 +80,12 @@ class Opening:
         metrics = Metrics()
         shelf = Shelf(self._running, metrics, self._say)
         house = House(
-            shelf, self._door, metrics, Log(), Eyes(_EYES), self._bounds, watch=self._watch, grace=self._grace
-        )
+            shelf, self._door, metrics, Log(), Eyes(_EYES), self._bounds, self._sharing, tracing(), self._streams,
+            watch=self._watch, grace=self._grace,
+        )  # fmt: skip
+        if self._monitor is not None:
+            house.observe, house.observed = self._monitor.observe, self._monitor.observed
+            house.feedback = self._monitor.feedback
         try:
             for name, source in self._models.items():
                 await shelf.load(name, source)
@@ -79,6 +108,8 @@ class Opening:
             await self._grpc.stop(30)
         await house.shelf.close()
         await asyncio.to_thread(house.eyes.close)
+        if house.tracing is not None:
+            await asyncio.to_thread(house.tracing.close)
 
     def totals(self) -> tuple[dict[str, int], dict[str, int], float]:
         """Requests answered by model, and refused by kind, and for how long it was open."""

@@ -52,6 +52,7 @@ def routes(house: House) -> list[Route]:
         return Response.of({"model_stats": statistics(house, name)})
 
     async def metrics(_: Request) -> Response:
+        _tell_observed(house)
         return Response(200, [house.metrics.text()], b"text/plain; version=0.0.4; charset=utf-8")
 
     async def index(_: Request) -> Response:
@@ -89,8 +90,7 @@ def routes(house: House) -> list[Route]:
         if "truth" in said and house.feedback is None:
             raise Refused(501, "nobody here keeps what is true", "start the server with: --monitor FOLDER")
         if house.feedback is not None and "truth" in said:
-            house.feedback(said["id"], said["truth"])
-            return Response.of({"known": True}, 202)
+            return Response.of({"known": house.feedback(said["id"], str(said["truth"])[:1000])}, 202)
         votes = house.votes.get(name)
         known = votes is not None and votes.say(said["id"], _number(said["score"]))
         return Response.of({"known": known}, 202)
@@ -222,8 +222,15 @@ def compared(house: House, name: str) -> dict[str, Any]:
     }
 
 
+def _tell_observed(house: House) -> None:
+    """Put what monitoring knows beside what is counted."""
+    for (model, what), value in (house.observed() if house.observed is not None else {}).items():
+        house.metrics.observed.labels(model, what).set(value)
+
+
 def figures(house: House) -> dict[str, Any]:
     """What the dashboard draws."""
+    _tell_observed(house)
     totals: dict[str, float] = {}
     errors: dict[str, float] = {}
     batches: dict[str, float] = {}

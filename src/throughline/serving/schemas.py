@@ -59,3 +59,4 @@ PREDICT: Final = {
 PREDICTED: Final = body(object_of({"model": TEXT, "version": TEXT, "detections": {"type": "array", "items": ANY}}))
 VIDEO: Final = {"video/*": {"schema": {"type": "string", "format": "binary"}}}
 ERROR: Final = body(object_of({"error": TEXT}, "error"))
+EVENTS: Final = {"text/event-stream": {"schema": {"type": "string"}}}

@@ -5,11 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from throughline.contracts.errors import InputError, MissingExtra
 from throughline.contracts.frames import Frame
+from throughline.contracts.observations import Spoke
 from throughline.models.references import is_reference
 from throughline.terminal import fields, note
+
+if TYPE_CHECKING:
+    from throughline.monitoring.live import Live
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +58,12 @@ def serve(
     anonymous: bool = True,
     certificate: Path | None = None,
     certificate_key: Path | None = None,
+    monitor: Path | None = None,
+    observations: Path | None = None,
+    webhook: str | None = None,
+    stream: list[str] | None = None,
+    dedupe: bool = False,
+    cache_mb: float = 0.0,
     max_body_mb: float = 64.0,
     grace_s: float = 0.0,
     trust: bool = False,
@@ -80,6 +91,12 @@ def serve(
         anonymous: Whoever has no key may ask models; nobody without a key may change what is served.
         certificate: A PEM certificate, for TLS.
         certificate_key: Its private key.
+        monitor: A profile of what the model was made for (throughline monitor makes it): drift is watched as it comes.
+        observations: A folder to keep what was seen in, as Parquet: figures, and no pictures.
+        webhook: Where to post that an alarm went on or off.
+        stream: NAME=SOURCE: a camera or stream that clients may watch by its name; there are no others.
+        dedupe: Compute what is asked twice at once only once.
+        cache_mb: Keep answers to give them again, up to so many MiB.
         max_body_mb: The largest request, in MiB.
         grace_s: How long to go on taking requests, while saying not to be ready, when asked to end.
         trust: Open models that are programs and that no passport of this machine vouches for.
@@ -102,8 +119,9 @@ def serve(
         raise InputError("one of --certificate and --certificate-key is missing", "give both, or none")
     if (lacking := HOSTS.get(server).missing()) is not None:
         raise MissingExtra(lacking, "serving", "serve")
-    from throughline.serving.opening import Opening
+    from throughline.serving.opening import Monitor, Opening
 
+    live = _live(monitor, observations, webhook)
     opening = Opening(
         names,
         running={
@@ -112,6 +130,13 @@ def serve(
             "conf": conf, "iou": iou, "trust": trust,
         },
         keys=keys, anonymous=anonymous, body=int(max_body_mb * 2**20), grace=grace_s, watch=_frames_of, say=note,
+        streams=_streams(stream or []), dedupe=dedupe, cache=int(cache_mb * 2**20),
+        monitor=None if live is None else Monitor(
+            lambda request, served, seen: live.see(
+                request, Spoke(served.name, served.version, served.artifact.sha256), seen.picture, seen.found
+            ),
+            live.figures, live.told,
+        ),
     )  # fmt: skip
     grpc = (host, grpc_port, certificate, certificate_key) if grpc_port else None
 
@@ -125,7 +150,11 @@ def serve(
             callback(listening, http, opening.grpc_port if grpc else None, ops)
 
     address = Address(host, port, ops_port or None, certificate, certificate_key)
-    HOSTS.make(server, lambda: opening.begin(grpc), opening.end, address, up)
+    try:
+        HOSTS.make(server, lambda: opening.begin(grpc), opening.end, address, up)
+    finally:
+        if live is not None:
+            live.close()
     requests, refused, seconds = opening.totals()
     return ServeReport(tuple(names), requests, refused, seconds)
 
@@ -155,11 +184,33 @@ def _name_in(source: str) -> str:
     return Path(source).stem
 
 
-def _frames_of(path: Path) -> Iterator[Frame]:
-    """The frames of a video file, by the same decoders that ``run`` has."""
+def _live(reference: Path | None, folder: Path | None, webhook: str | None) -> Live | None:
+    """What watches the answers, where somebody wants that."""
+    if reference is None and folder is None:
+        if webhook is not None:
+            raise InputError("--webhook: nothing is watched that could be told", "give --monitor PROFILE as well")
+        return None
+    from throughline.monitoring.live import Live
+
+    return Live(reference, folder, webhook)
+
+
+def _streams(named: list[str]) -> dict[str, str]:
+    """Streams by the name that clients ask for."""
+    found: dict[str, str] = {}
+    for text in named:
+        name, equals, source = text.partition("=")
+        if not equals or not name or not source or "/" in name:
+            raise InputError(f"--stream {text}: it is not NAME=SOURCE", "yard=rtsp://camera/1, say")
+        found[name] = source
+    return found
+
+
+def _frames_of(spec: str) -> Iterator[Frame]:
+    """The frames of a video file or a stream, by the same decoders that ``run`` has."""
     from throughline.video.sources import open_sources
 
-    (source,) = open_sources([str(path)])
+    (source,) = open_sources([spec])
     try:
         yield from source.frames()
     finally:
