@@ -47,11 +47,17 @@ class App:
             response = await route.handler(request)
             status = response.status
         except asyncio.CancelledError:
-            raise
+            task = asyncio.current_task()
+            if task is None or task.cancelling():
+                raise
+            house.metrics.failed("client_left", "http")  # what it asked for was given up, and nobody is there to hear
+            return
         except Exception as error:
             response, status = self._refused(error, route), status_of(error)
         finally:
             house.metrics.in_flight.dec()
+            if (served := scope.get("throughline.inside")) is not None:
+                served.inside -= 1
         if scope["method"] == "HEAD":
             response = Response(response.status, [], response.kind, response.headers)
         await response.send(send)

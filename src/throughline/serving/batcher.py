@@ -87,6 +87,8 @@ class Batcher:
         self._last_arrival = self._last_answer = -math.inf
         self._answered = 0
         self._timer: asyncio.TimerHandle | None = None
+        self._alarm: asyncio.TimerHandle | None = None
+        self._closed = False
         self._idle = asyncio.Event()
         self._idle.set()
 
@@ -109,13 +111,6 @@ class Batcher:
         ahead = sum(begun) + batches * self.pace.of(self.limits.rows) + (self.pace.of(left) if left else 0.0)
         return ahead / self._lanes.count if ahead > self.pace.of(rows) else ahead
 
-    def busy(self, timeout: float) -> float | None:
-        """After how many seconds to come again, where a request that came now would not be answered in time."""
-        if not self._rows:
-            return None
-        late = self.delay() - timeout
-        return max(late, self.pace.of(self.limits.rows)) if late > 0 else None
-
     def ask(self, feeds: Feeds, rows: int, kind: Kind, timeout: float, priority: int = 0) -> asyncio.Future[Answered]:
         """Queue a request; what comes of it is awaited, and can be cancelled.
 
@@ -130,6 +125,8 @@ class Batcher:
             Refused: it could not be answered in its time, or too much waits already.
         """
         now = self._loop.time()
+        if self._closed:
+            raise Refused(503, "this version is closed", "come again", 1.0)
         if self._rows + rows > self.limits.queue:
             raise Refused(429, f"{self._rows} rows wait, and {self.limits.queue} may", "come again", self.delay())
         expected = self._expected_delay(rows, priority)
@@ -144,6 +141,8 @@ class Batcher:
         self._last_arrival = now
         self._idle.clear()
         self._pump()
+        if self._alarm is None and self._rows:
+            self._alarm = self._loop.call_at(one.deadline, self._sweep)
         return one.answer
 
     async def drain(self) -> None:
@@ -152,6 +151,7 @@ class Batcher:
 
     def close(self) -> None:
         """End the threads; nothing may be waiting any more."""
+        self._closed = True
         self._lanes.close()
 
     def _expected_delay(self, rows: int, priority: int) -> float:
@@ -205,6 +205,17 @@ class Batcher:
             elif best is None or (-line[0].priority, line[0].arrived) < (-best[0].priority, best[0].arrived):
                 best = line
         return best
+
+    def _sweep(self) -> None:
+        """Refuse everybody whose time is over, however long the model is busy, and come back for the next."""
+        now, soonest = self._loop.time(), math.inf
+        for line in self._lines.values():
+            for one in [one for one in line if one.answer.done() or one.deadline <= now]:
+                line.remove(one)
+                self._give_up(one)
+            soonest = min([soonest, *(one.deadline for one in line)])
+        self._alarm = self._loop.call_at(soonest, self._sweep) if self._rows else None
+        self._pump()
 
     def _give_up(self, one: Waiting) -> None:
         self._rows -= one.rows

@@ -8,11 +8,14 @@ that have asked for nothing yet go first, the oldest before the others.
 from __future__ import annotations
 
 import asyncio
+import math
 import resource
 import time
 from typing import Any, Final, final
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from throughline.serving.house import House
 
 HEAD_SECONDS: Final = 5.0
 BODY_SECONDS: Final = 5.0
@@ -20,15 +23,23 @@ BODY_RATE: Final = 16_384
 """Bytes a second, beyond the first seconds, below which a body is not coming but being kept away."""
 MOST_HEADERS: Final = 100
 MOST_HEAD_BYTES: Final = 65_536
+_BUSY: Final = b'{"error":"there is more to do than can be done in time; come again"}'
 _RESERVE: Final = 64
 """Descriptors that are left for models, files and everything else."""
 
 
 @final
 class Crowd:
-    """All connections of a server."""
+    """All connections of a server.
 
-    def __init__(self, most: int | None = None) -> None:
+    Attributes:
+        most: how many there may be.
+        house: what they come to; asked once the head of a request is there, so that what is refused costs little.
+        cut: how many were cut off.
+    """
+
+    def __init__(self, house: House, most: int | None = None) -> None:
+        self.house = house
         soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
         if soft < hard and soft < 65_536:
             soft = 65_536 if hard == resource.RLIM_INFINITY else min(hard, 65_536)
@@ -75,7 +86,7 @@ class Watched(HttpToolsProtocol):
         self._head_since: float | None = time.monotonic()
         self._body_since: float | None = None
         self._got = self._head_bytes = 0
-        self._asked = False
+        self._passing = False  # a request that was refused already, whose body still comes
         self.leaving: set[asyncio.Future[Any]] = set()
         self.crowd.came(self)
 
@@ -125,18 +136,47 @@ class Watched(HttpToolsProtocol):
         if self.transport.is_closing():
             return
         self._body_since, self._got = time.monotonic(), 0
+        if self._turned_away():
+            return
         self.scope["throughline.leaving"] = self.leaving  # type: ignore[typeddict-unknown-key]
         super().on_headers_complete()
 
     def on_message_complete(self) -> None:
         """The request is whole."""
         self._body_since = None
+        if self._passing:
+            self._passing = False
+            return
         super().on_message_complete()
 
     def on_body(self, body: bytes) -> None:
         """A piece of the body."""
-        if not self.transport.is_closing():
+        if not self._passing and not self.transport.is_closing():
             super().on_body(body)
+
+    def _turned_away(self) -> bool:
+        """Refuse a request by its head alone, where more is to be done than can be; else let it in, and count it."""
+        house, cycle = self.crowd.house, self.cycle
+        if self.parser.get_method() != b"POST" or (cycle is not None and not cycle.response_complete):
+            return False
+        served = house.asked_for(self.url)
+        if served is None:
+            return False
+        wait = house.busy(served, self.headers)
+        if wait is None:
+            served.inside += 1
+            self.scope["throughline.inside"] = served  # type: ignore[typeddict-unknown-key]
+            return False
+        self._passing = True
+        keep = self.parser.should_keep_alive() and not self.expect_100_continue
+        self.transport.write(
+            b"HTTP/1.1 503 Service Unavailable\r\ncontent-type: application/json\r\nretry-after: %d\r\n"
+            b"content-length: %d\r\n%s\r\n%s"
+            % (max(1, math.ceil(wait)), len(_BUSY), b"" if keep else b"connection: close\r\n", _BUSY)
+        )
+        if not keep:
+            self.transport.close()
+        return True
 
     def _weigh(self, size: int) -> None:
         self._head_bytes += size

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TypeAlias, final
 
@@ -71,6 +71,28 @@ class House:
     grace: float = 0.0
     began: float = field(default_factory=time.time)
     votes: dict[str, Votes] = field(default_factory=dict)
+
+    def asked_for(self, url: bytes) -> Served | None:
+        """What a request for this address will be answered by; None where that is not plain from it."""
+        path, _, query = url.partition(b"?")
+        parts = path.split(b"/", 4)
+        if len(parts) > 3 and parts[1:3] == [b"v2", b"models"]:
+            model = self.shelf.models.get(parts[3].decode("latin-1"))
+        elif path == b"/predict":
+            model = self.shelf.models.get(query.removeprefix(b"model=").decode("latin-1"))
+            if model is None and len(self.shelf.models) == 1:
+                model = next(iter(self.shelf.models.values()))
+        else:
+            return None
+        return model.current if model is not None and model.weights else None
+
+    def busy(self, served: Served, headers: Sequence[tuple[bytes, bytes]]) -> float | None:
+        """After how many seconds to come again with a request of these headers, where there is no time for it now."""
+        said = next((value for name, value in headers if name == b"x-timeout-ms"), b"")
+        wait = served.busy(int(said) / 1e3 if said.isdigit() and len(said) < 10 else served.running.timeout)
+        if wait is not None:
+            self.metrics.failed("overload", "http")
+        return wait
 
     def answered(
         self, served: Served, protocol: str, request: str, stages: dict[str, float], parent: str | None = None

@@ -9,7 +9,8 @@ from __future__ import annotations
 import json
 import math
 import zlib
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import aclosing
 from dataclasses import dataclass, field
 from typing import Any, Final, TypeAlias, final
 from urllib.parse import parse_qsl
@@ -47,7 +48,10 @@ class Request:
     @property
     def query(self) -> dict[str, str]:
         """What stands after the question mark."""
-        return dict(parse_qsl(self.scope["query_string"].decode("latin-1"), max_num_fields=50))
+        try:
+            return dict(parse_qsl(self.scope["query_string"].decode("latin-1"), max_num_fields=50))
+        except ValueError:
+            raise InputError("the address asks for more than 50 things", "say less after the '?'") from None
 
     def number(self, name: bytes) -> int | None:
         """A header that is a whole number."""
@@ -135,7 +139,7 @@ class Response:
     parts: list[bytes] = field(default_factory=list)
     kind: bytes = JSON
     headers: tuple[tuple[bytes, bytes], ...] = ()
-    stream: AsyncIterator[bytes] | None = None
+    stream: AsyncGenerator[bytes, None] | None = None
 
     @classmethod
     def of(cls, value: Any, status: int = 200, headers: tuple[tuple[bytes, bytes], ...] = ()) -> Response:
@@ -152,8 +156,9 @@ class Response:
             await send({"type": "http.response.body", "body": body})
             return
         await send({"type": "http.response.start", "status": self.status, "headers": headers})
-        async for part in self.stream:
-            await send({"type": "http.response.body", "body": part, "more_body": True})
+        async with aclosing(self.stream) as stream:
+            async for part in stream:
+                await send({"type": "http.response.body", "body": part, "more_body": True})
         await send({"type": "http.response.body", "body": b""})
 
 

@@ -68,7 +68,6 @@ async def _infer(house: House, request: Request) -> Response:
     began = time.perf_counter()
     name = request.path["name"]
     served = house.shelf.find(name, request.path.get("version"))
-    _not_too_busy(served, request)
     body = await request.body()
     asked = read_request(body, request.number(b"inference-header-content-length"), served.inputs)
     read = time.perf_counter()
@@ -86,7 +85,6 @@ async def _infer(house: House, request: Request) -> Response:
 
 async def _predict(house: House, request: Request) -> Response:
     served = _asked_for(house, request)
-    _not_too_busy(served, request)
     kind = (request.header(b"content-type") or "").partition(";")[0].strip().lower()
     if kind == "application/json":
         return await _rows(house, served, request)
@@ -199,14 +197,6 @@ def _asked_for(house: House, request: Request) -> Served:
             raise InputError("several models are served here", f"say which: ?model=NAME, one of: {known}")
         name = next(iter(house.shelf.models))
     return house.shelf.find(name)
-
-
-def _not_too_busy(served: Served, request: Request) -> None:
-    """Refuse before the body is read, where it is known already that there is no time."""
-    timeout = _timeout(request)
-    wait = served.batcher.busy(served.running.timeout if timeout is None else timeout)
-    if wait is not None:
-        raise Refused(503, "there is more to do than can be done in time", "come again", wait)
 
 
 def _timeout(request: Request) -> float | None:

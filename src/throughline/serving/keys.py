@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import json
+import re
 import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -85,8 +86,10 @@ def read_keys(path: Path) -> tuple[Key, ...]:
         reason = getattr(error, "strerror", None) or f"{type(error).__name__}: {error}"
         raise InputError(f"{path} holds no keys: {reason}", "make one: throughline key NAME --keys FILE") from None
     for key in keys:
-        if key.role not in ROLES[1:] or len(key.sha256) != 64:
+        if key.role not in ROLES[1:]:
             raise InputError(f"{path}: the key '{key.name}' has the role '{key.role}'", "roles are infer and admin")
+        if re.fullmatch("[0-9a-f]{64}", key.sha256) is None:
+            raise InputError(f"{path}: the key '{key.name}' has no SHA-256 hash", "make it again: throughline key")
     return keys
 
 
@@ -101,7 +104,7 @@ def new_key(path: Path, name: str, role: str) -> str:
     kept = [*keys, Key(name, role, _hash(token))]
     written = {"keys": [{"name": one.name, "role": one.role, "sha256": one.sha256} for one in kept]}
     with whole_file(path) as draft:
-        draft.touch(0o600)
+        draft.chmod(0o600)
         draft.write_text(json.dumps(written, indent=2) + "\n", "utf-8")
     return token
 

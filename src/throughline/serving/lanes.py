@@ -78,7 +78,10 @@ class Lanes:
     def _serve(self) -> None:
         while (work := self._work.get()) is not None:
             feeds, done = work
-            ran = answered(self._predict, feeds)
+            try:
+                ran = answered(self._predict, feeds)
+            except Exception as error:  # memory is full, say: the thread goes on
+                ran = Ran([_said(error) for _ in feeds], 0.0)
             try:
                 self._loop.call_soon_threadsafe(done, ran)
             except RuntimeError:  # the loop is closed, and nobody waits
@@ -122,12 +125,12 @@ def _outcomes(predict: Predict, feeds: Sequence[Mapping[str, Array]], batch: Map
         if failed == len(feeds):
             return alone
         return [_blamed(one) for one in alone]
-    sizes = [_rows(one) for one in feeds]
-    if len(feeds) > 1 and any(array.ndim == 0 or len(array) != sum(sizes) for array in outputs.values()):
-        return [_outcomes(predict, [one], one)[0] for one in feeds]  # an output that is not by row: nothing to divide
-    ends = np.cumsum([0, *sizes]).tolist()
     if len(feeds) == 1:
         return [outputs]
+    sizes = [_rows(one) for one in feeds]
+    if any(array.ndim == 0 or len(array) != sum(sizes) for array in outputs.values()):
+        return [_outcomes(predict, [one], one)[0] for one in feeds]  # an output that is not by row: nothing to divide
+    ends = np.cumsum([0, *sizes]).tolist()
     return [{name: array[start:end] for name, array in outputs.items()} for start, end in pairwise(ends)]
 
 
@@ -151,7 +154,7 @@ def _blamed(outcome: Outcome) -> Outcome:
 
 def _finite(feeds: Mapping[str, Array]) -> bool:
     for array in feeds.values():
-        if array.dtype.kind != "f" or not array.size:
+        if not array.size or (array.dtype.kind != "f" and array.dtype.name != "bfloat16"):
             continue
         with np.errstate(all="ignore"):
             total = array.sum()

@@ -61,7 +61,7 @@ class Log:
         """Write down a fault of ours: what it is and where, for whoever mends it."""
         frames = traceback.extract_tb(error.__traceback__)[-8:]
         where = [f"{os.path.basename(one.filename)}:{one.lineno} {one.name}" for one in frames]
-        self(event, error=f"{type(error).__name__}: {str(error)[:300]}", where=" < ".join(reversed(where)), **fields)
+        self(event, error=self._scrub(f"{type(error).__name__}: {error}")[:300], where=" < ".join(reversed(where)), **fields)
 
 
 def scrubber(environment: Mapping[str, str]) -> Callable[[str], str]:

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, final
@@ -28,6 +29,8 @@ from throughline.vision.detector import Detector, detector_for
 _APART: Final = 0.02
 """A row in a batch and alone may differ by so much of the answer's size: halves and bytes round differently."""
 _RUNS: Final = 3
+_OF_TIMEOUT: Final = 0.8
+"""Of the time that a request has, the model's part; the rest is for the way there and back."""
 
 
 @final
@@ -96,7 +99,10 @@ class Served:
     def __init__(
         self, name: str, version: str, opened: Opened, running: Running, watch: Callable[[int, float], None]
     ) -> None:
-        """``watch`` hears of every batch: its rows and its seconds."""
+        """``watch`` hears of every batch: its rows and its seconds.
+
+        ``inside`` is how many requests are on their way through the server to it, or back.
+        """
         self.name, self.version, self.running = name, version, running
         self.artifact, self.session = opened.artifact, opened.session
         self.inputs, self.outputs = opened.session.inputs, opened.session.outputs
@@ -105,7 +111,10 @@ class Served:
         lanes = Lanes(self.session.predict, self.session.lanes, f"{name}-{version}")
         self.batcher = Batcher(lanes, limits, opened.pace, watch)
         self._specs = {spec.name: spec for spec in self.inputs}
+        self.inside = 0
         self._detectors: dict[tuple[int, int], Detector] = {}
+        self._holders = 0
+        self._let_go = asyncio.Event()
 
     def ask(self, feeds: Feeds, timeout: float | None = None, priority: int = 0) -> asyncio.Future[Answered]:
         """Send a request into the queue; its shapes are known to be those of the inputs."""
@@ -118,6 +127,29 @@ class Served:
         kind = tuple((name, feeds[name].dtype.str, feeds[name].shape[1:]) for name in self._specs)
         limit = self.running.timeout if timeout is None else timeout
         return self.batcher.ask(feeds, rows, kind if self.rows > 1 else (object(),), limit, priority)
+
+    def busy(self, timeout: float) -> float | None:
+        """After how many seconds to come again, where a request that came now would not be answered in time.
+
+        Everything that is on its way through the server counts, also what has not yet come as far as the queue.
+        """
+        batches = self.inside // self.rows
+        if not batches:
+            return None
+        full = self.batcher.pace.of(self.rows) / self.session.lanes
+        late = (batches + 1) * full - _OF_TIMEOUT * timeout
+        return max(late, full) if late > 0 else None
+
+    @contextmanager
+    def held(self) -> Iterator[Served]:
+        """It stays open while the block runs: whoever is on the way to ask it will be answered by it."""
+        self._holders += 1
+        try:
+            yield self
+        finally:
+            self._holders -= 1
+            if not self._holders:
+                self._let_go.set()
 
     def waiting(self) -> float:
         """How many rows wait for it."""
@@ -134,6 +166,9 @@ class Served:
 
     async def close(self) -> None:
         """Answer everything that was accepted, then give the model back."""
+        while self._holders:
+            self._let_go.clear()
+            await self._let_go.wait()
         await self.batcher.drain()
         await asyncio.to_thread(self._end)
 
@@ -152,21 +187,23 @@ def _largest(inputs: tuple[TensorSpec, ...], outputs: tuple[TensorSpec, ...], as
 
 def _warm(session: Session, rows: int, artifact: Artifact) -> Pace:
     full: Mapping[str, Array] = noise(session.inputs, rows, artifact.passport.imgsz)
-    single = {name: array[:1] for name, array in full.items()} if rows > 1 else full
-    alone, one = _timed(session, single)
+    first, last = ({name: array[at:][:1] for name, array in full.items()} if rows > 1 else full for at in (0, rows - 1))
+    alone, one = _timed(session, first)
     _finite(alone, artifact)
     if rows == 1:
         return Pace(one, one, 1)
     batch, most = _timed(session, full)
     _finite(batch, artifact)
-    for name, array in batch.items():
-        if array.dtype.kind == "f" and array.ndim and len(array) == rows:
-            apart = float(np.abs(array[:1] - alone[name]).max(initial=0))
-            if apart > _APART * max(1e-6, float(np.abs(alone[name]).max(initial=0))):
-                raise ModelRefused(
-                    f"{artifact.path}: '{name}' of a row differs by {apart:.3g} between a batch of {rows} and alone",
-                    "serve it with --max-batch-size 1",
-                )
+    # a sum along the first axis leaves the first row as it is alone, and the last one not
+    for at, single in ((0, alone), (rows - 1, session.predict(last))):
+        for name, array in batch.items():
+            if array.dtype.kind == "f" and array.ndim and len(array) == rows:
+                apart = float(np.abs(array[at:][:1] - single[name]).max(initial=0))
+                if apart > _APART * max(1e-6, float(np.abs(single[name]).max(initial=0))):
+                    raise ModelRefused(
+                        f"{artifact.path}: '{name}' of a row differs by {apart:.3g} in a batch of {rows} and alone",
+                        "serve it with --max-batch-size 1",
+                    )
     return Pace(one, most, rows)
 
 

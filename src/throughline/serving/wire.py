@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import math
+import reprlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, final
@@ -16,6 +17,7 @@ import numpy as np
 
 from throughline.contracts.artifacts import Array, TensorSpec
 from throughline.contracts.errors import InputError, nearest
+from throughline.models.backends import ANY_SHAPE, UNKNOWN
 
 TYPES: Final[Mapping[str, str]] = {
     "BOOL": "bool", "UINT8": "uint8", "UINT16": "uint16", "UINT32": "uint32", "UINT64": "uint64",
@@ -25,6 +27,7 @@ TYPES: Final[Mapping[str, str]] = {
 """The protocol's names of types, and ours."""
 NAMES: Final[Mapping[str, str]] = {ours: theirs for theirs, ours in TYPES.items()}
 _MOST_ELEMENTS: Final = 2**31
+_MOST_SHOWN: Final = 80
 _UNSUPPORTED: Final = ("shared_memory_region", "shared_memory_byte_size", "shared_memory_offset", "classification")
 
 
@@ -85,7 +88,7 @@ def read_request(body: bytes | bytearray, header_length: int | None, inputs: Seq
             continue
         if not isinstance(size, int) or isinstance(size, bool) or not 0 <= size <= len(tail) - at:
             raise InputError(
-                f"input '{name}': binary_data_size is {str(size)[:40]}, and {len(tail) - at} bytes are left",
+                f"input '{name}': binary_data_size is {shown(size)}, and {len(tail) - at} bytes are left",
                 "send as many bytes as it says",
             )
         feeds[name] = from_bytes(tail[at : at + size], _text(tensor, "datatype"), shape, known[name])
@@ -95,7 +98,7 @@ def read_request(body: bytes | bytearray, header_length: int | None, inputs: Seq
     parameters = _parameters(head)
     wanted = _wanted(head)
     return Asked(
-        str(head.get("id", ""))[:200], complete(feeds, inputs), wanted, bool(parameters.get("binary_data_output")),
+        _id(head), complete(feeds, inputs), wanted, bool(parameters.get("binary_data_output")),
         timeout_of(parameters.get("timeout")), whole(parameters.get("priority", 0), "priority"),
     )  # fmt: skip
 
@@ -115,10 +118,10 @@ def timeout_of(value: Any) -> float | None:
 
 def whole(value: Any, name: str) -> int:
     """A parameter that is a whole number."""
-    if isinstance(value, str) and value.lstrip("-").isdecimal() and len(value) < 20:
+    if isinstance(value, str) and value.removeprefix("-").isdecimal() and len(value) < 20:
         value = int(value)
     if not isinstance(value, int) or isinstance(value, bool) or abs(value) > 2**63:
-        raise InputError(f"parameter '{name}' is {str(value)[:40]!r}", "give a whole number")
+        raise InputError(f"parameter '{name}' is {shown(value)}", "give a whole number")
     return value
 
 
@@ -136,6 +139,8 @@ def from_bytes(data: memoryview, given: str, shape: tuple[int, ...], spec: Tenso
             "let shape, datatype and bytes agree",
         )
     array: Array = np.frombuffer(data, kind).reshape(shape)
+    if dtype == "bool" and array.view(np.uint8).max(initial=0) > 1:
+        raise InputError(f"input '{spec.name}': a byte of BOOL is neither 0 nor 1", "send 0 or 1")
     return array
 
 
@@ -144,7 +149,7 @@ def dtype_of(given: str, spec: TensorSpec) -> str:
     dtype = TYPES.get(given)
     if dtype is None:
         raise InputError(f"input '{spec.name}': there is no datatype '{given[:40]}'", nearest(given[:40], TYPES))
-    if spec.dtype in NAMES and dtype != spec.dtype:
+    if spec.dtype != UNKNOWN and datatype(spec.dtype) != given:
         raise InputError(
             f"input '{spec.name}' is {given}, and the model takes {datatype(spec.dtype)}",
             f"send {datatype(spec.dtype)}",
@@ -157,7 +162,7 @@ def held_to(shape: tuple[int, ...], spec: TensorSpec) -> None:
     fits = len(shape) == len(spec.shape) and all(
         not isinstance(mine, int) or mine == size for mine, size in zip(spec.shape, shape, strict=True)
     )
-    if spec.shape and not fits:
+    if spec.shape not in ((), ANY_SHAPE) and not fits:
         raise InputError(f"input '{spec.name}' is {list(shape)}, and the model takes {spec}", "send that shape")
     if math.prod(shape) > _MOST_ELEMENTS:
         raise InputError(f"input '{spec.name}': {list(shape)} is too much at once", "send less")
@@ -212,6 +217,11 @@ def to_bytes(array: Array) -> bytes:
     return array.tobytes()
 
 
+def shown(value: Any) -> str:
+    """What a client sent, for an error: a little of it, however deep and long it is."""
+    return reprlib.repr(value)[:_MOST_SHOWN]
+
+
 def _json(text: bytes) -> dict[str, Any]:
     try:
         said = json.loads(text)
@@ -229,10 +239,17 @@ def _list(head: Mapping[str, Any], name: str) -> list[dict[str, Any]]:
     return values
 
 
+def _id(head: Mapping[str, Any]) -> str:
+    value = head.get("id", "")
+    if not isinstance(value, (str, int)):
+        raise InputError(f"the request's 'id' is {shown(value)}", "give a text")
+    return str(value)[:200]
+
+
 def _text(tensor: Mapping[str, Any], name: str) -> str:
     value = tensor.get(name)
     if not isinstance(value, str):
-        raise InputError(f"a tensor's '{name}' is {str(value)[:40]!r}", "give a text")
+        raise InputError(f"a tensor's '{name}' is {shown(value)}", "give a text")
     return value
 
 
@@ -243,7 +260,7 @@ def _shape(tensor: Mapping[str, Any], name: str) -> tuple[int, ...]:
         or len(shape) > 16
         or not all(isinstance(one, int) and not isinstance(one, bool) and 0 <= one < 2**31 for one in shape)
     ):
-        raise InputError(f"input '{name[:80]}': its shape is {str(shape)[:80]}", "give a list of sizes")
+        raise InputError(f"input '{name[:80]}': its shape is {shown(shape)}", "give a list of sizes")
     return tuple(shape)
 
 
@@ -270,27 +287,40 @@ def _from_json(tensor: Mapping[str, Any], name: str, spec: TensorSpec, shape: tu
     if not isinstance(data, list):
         raise InputError(f"input '{name}' has no data", "send 'data', or bytes and 'binary_data_size'")
     try:
-        array: Array = np.array(data, object if dtype == "str" else _numpy(dtype))
-        if dtype != "str" and array.dtype.kind in "iub" and not _same(data, array):
-            raise ValueError(f"its values are not {tensor['datatype']}")
-        return array.reshape(shape)
+        return _values(data, dtype, tensor["datatype"]).reshape(shape)
     except (ValueError, TypeError, OverflowError, RecursionError) as error:
         raise InputError(f"input '{name}': {str(error)[:120]}", "let shape, datatype and data agree") from None
 
 
-def _same(data: list[Any], array: Array) -> bool:
-    """Whether whole numbers were sent as such: 1.5 does not become 1, nor "1" a number."""
-    given = np.array(data)
-    return given.dtype.kind in "iub" and bool((given == array).all())
+def _values(data: list[Any], dtype: str, datatype: str) -> Array:
+    """Values as they were sent: 1.5 does not become 1, nor "1" a number, nor 1 a text."""
+    exact = dtype in ("str", "uint64")  # numpy knows no number that holds both -1 and 2**64 - 1
+    given: Array = np.array(data, object if exact else None)
+    if dtype == "str":
+        array, same = given, all(isinstance(one, str) for one in given.ravel().tolist())
+    elif _numpy(dtype).kind in "iub":
+        whole = given.dtype.kind in "iub" or (exact and all(isinstance(one, int) for one in given.ravel().tolist()))
+        array = given.astype(_numpy(dtype)) if whole else given
+        same = whole and bool((given == array).all())
+    else:
+        with np.errstate(over="ignore"):  # what is too large is infinite then, and refused for that
+            array = given.astype(_numpy(dtype)) if given.dtype.kind in "iuf" else given
+        same = array.dtype == _numpy(dtype)
+    if not same:
+        raise ValueError(f"its values are not {datatype}")
+    return array
 
 
 def _strings(data: memoryview, shape: tuple[int, ...], name: str) -> Array:
-    found, at = list[bytes](), 0
+    found, at = list[str](), 0
     while at + 4 <= len(data):
         length = int.from_bytes(data[at : at + 4], "little")
         if at + 4 + length > len(data):
             break
-        found.append(bytes(data[at + 4 : at + 4 + length]))
+        try:
+            found.append(str(data[at + 4 : at + 4 + length], "utf-8"))
+        except UnicodeDecodeError:
+            raise InputError(f"input '{name}': text {len(found)} is not UTF-8", "send texts as UTF-8") from None
         at += 4 + length
     if at != len(data) or len(found) != math.prod(shape):
         raise InputError(f"input '{name}': its bytes are not {math.prod(shape)} texts", "send each after its length")

@@ -53,11 +53,11 @@ async def _served(begin: Begin, end: End, address: Address, up: Callable[[str, i
     listener = _listen(address.host, address.port)
     ops = None if address.ops_port is None else _listen(address.host, address.ops_port)
     app, ops_app = await begin()
-    crowd = Crowd()
+    crowd = Crowd(app.house)
     protocol = type("Here", (Watched,), {"crowd": crowd})
     config = uvicorn.Config(
         app, http=protocol, ws="none", lifespan="off", log_config=None, access_log=False, server_header=False,
-        date_header=False, timeout_keep_alive=30, backlog=_BACKLOG, **_tls(address),
+        date_header=False, proxy_headers=False, timeout_keep_alive=30, backlog=_BACKLOG, **_tls(address),
     )  # fmt: skip
     server = _server(config)
     stopping = asyncio.get_running_loop()
