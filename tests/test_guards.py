@@ -21,8 +21,9 @@ PUBLIC = {
     "Artifact", "Check", "Config", "Detection", "Detections", "Frame", "HybridTracker", "InputError", "MissingExtra",
     "ModelManager", "ModelRefused", "Passport", "PassportMismatch", "Predictor", "Session", "SettingsError",
     "SourceFailed", "TensorRTConverter", "TensorSpec", "ThroughlineError", "Unavailable", "Verdict", "VideoProcessor",
-    "bench", "compare", "demo", "doctor", "evaluate", "explain", "export", "history", "inspect", "open_model",
-    "optimize", "promote", "read_artifact", "register", "rollback", "run", "runs", "train", "tune", "verify",
+    "bench", "compare", "demo", "deploy", "doctor", "evaluate", "explain", "export", "history", "inspect", "key",
+    "monitor", "open_model", "optimize", "promote", "read_artifact", "register", "rollback", "run", "runs", "serve",
+    "train", "tune", "verify",
 }  # fmt: skip
 
 

@@ -31,18 +31,22 @@ if TYPE_CHECKING:
     from throughline.verbs.bench import bench
     from throughline.verbs.compare import compare
     from throughline.verbs.demo import demo
+    from throughline.verbs.deploy import deploy
     from throughline.verbs.doctor import doctor
     from throughline.verbs.evaluate import evaluate
     from throughline.verbs.explain import explain
     from throughline.verbs.export import export
     from throughline.verbs.history import history
     from throughline.verbs.inspect import inspect
+    from throughline.verbs.key import key
+    from throughline.verbs.monitor import monitor
     from throughline.verbs.optimize import optimize
     from throughline.verbs.promote import promote
     from throughline.verbs.register import register
     from throughline.verbs.rollback import rollback
     from throughline.verbs.run import run
     from throughline.verbs.runs import runs
+    from throughline.verbs.serve import serve
     from throughline.verbs.train import train
     from throughline.verbs.tune import tune
     from throughline.verbs.verify import verify
@@ -74,18 +78,22 @@ _HOMES = {
     "verbs.bench": ("bench",),
     "verbs.compare": ("compare",),
     "verbs.demo": ("demo",),
+    "verbs.deploy": ("deploy",),
     "verbs.doctor": ("doctor",),
     "verbs.evaluate": ("evaluate",),
     "verbs.explain": ("explain",),
     "verbs.export": ("export",),
     "verbs.history": ("history",),
     "verbs.inspect": ("inspect",),
+    "verbs.key": ("key",),
+    "verbs.monitor": ("monitor",),
     "verbs.optimize": ("optimize",),
     "verbs.promote": ("promote",),
     "verbs.register": ("register",),
     "verbs.rollback": ("rollback",),
     "verbs.run": ("run",),
     "verbs.runs": ("runs",),
+    "verbs.serve": ("serve",),
     "verbs.train": ("train",),
     "verbs.tune": ("tune",),
     "verbs.verify": ("verify",),
@@ -98,8 +106,9 @@ __all__ = [
     "Artifact", "Check", "Config", "Detection", "Detections", "Frame", "HybridTracker", "InputError", "MissingExtra",
     "ModelManager", "ModelRefused", "Passport", "PassportMismatch", "Predictor", "Session", "SettingsError",
     "SourceFailed", "TensorRTConverter", "TensorSpec", "ThroughlineError", "Unavailable", "Verdict", "VideoProcessor",
-    "bench", "compare", "demo", "doctor", "evaluate", "explain", "export", "history", "inspect", "open_model",
-    "optimize", "promote", "read_artifact", "register", "rollback", "run", "runs", "train", "tune", "verify",
+    "bench", "compare", "demo", "deploy", "doctor", "evaluate", "explain", "export", "history", "inspect", "key",
+    "monitor", "open_model", "optimize", "promote", "read_artifact", "register", "rollback", "run", "runs", "serve",
+    "train", "tune", "verify",
 ]  # fmt: skip
 
 

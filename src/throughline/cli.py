@@ -31,6 +31,10 @@ VERBS = {
     "promote": "Let production follow another version of a model, on evidence",
     "rollback": "Let production follow again what it followed before",
     "history": "The versions of a model, and who let production follow which, when, why and on what evidence",
+    "serve": "Models behind a port: Triton's protocol, and pictures as they are",
+    "key": "A new API key for serving, of which only the hash is kept",
+    "monitor": "Whether what comes in is still what a model was made for, and which frames to label first",
+    "deploy": "The files that put a proven model into production: Docker, Kubernetes, BentoML, Triton",
     "demo": "The whole job on a street whose truth is known, and how right it was",
 }
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from contextlib import aclosing
 from typing import Any, final
 
 from throughline.contracts.errors import ThroughlineError
@@ -58,9 +59,15 @@ class App:
             house.metrics.in_flight.dec()
             if (served := scope.get("throughline.inside")) is not None:
                 served.inside -= 1
-        if scope["method"] == "HEAD":
+        if scope["method"] == "HEAD" and response.stream is not None:
+            async with aclosing(response.stream) as stream:
+                await anext(stream, None)  # it has begun, so that it ends
             response = Response(response.status, [], response.kind, response.headers)
-        await response.send(send)
+        try:
+            await response.send(send)  # the host leaves out the body where a head was asked for
+        except Exception as error:
+            house.log.failure("fault", error, route=route.path if route else "")
+            raise
         if status >= 400 or (route is not None and route.role == "admin"):
             house.log(
                 "request", route=route.path if route else "", status=status,

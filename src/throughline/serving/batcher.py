@@ -141,17 +141,22 @@ class Batcher:
         self._last_arrival = now
         self._idle.clear()
         self._pump()
-        if self._alarm is None and self._rows:
-            self._alarm = self._loop.call_at(one.deadline, self._sweep)
+        self._wake_by(one.deadline)
         return one.answer
 
-    async def drain(self) -> None:
-        """Wait until everything that was accepted is answered."""
+    async def idle(self) -> None:
+        """Wait until nothing waits or runs."""
         await self._idle.wait()
+
+    async def drain(self) -> None:
+        """Wait until everything that was accepted is answered, and accept nothing more."""
+        await self._idle.wait()
+        self._closed = True
+        if self._alarm is not None:
+            self._alarm.cancel()
 
     def close(self) -> None:
         """End the threads; nothing may be waiting any more."""
-        self._closed = True
         self._lanes.close()
 
     def _expected_delay(self, rows: int, priority: int) -> float:
@@ -214,8 +219,16 @@ class Batcher:
                 line.remove(one)
                 self._give_up(one)
             soonest = min([soonest, *(one.deadline for one in line)])
-        self._alarm = self._loop.call_at(soonest, self._sweep) if self._rows else None
+        self._alarm = None
+        self._wake_by(soonest)
         self._pump()
+
+    def _wake_by(self, deadline: float) -> None:
+        if not self._rows or (self._alarm is not None and self._alarm.when() <= deadline):
+            return
+        if self._alarm is not None:
+            self._alarm.cancel()
+        self._alarm = self._loop.call_at(deadline, self._sweep)
 
     def _give_up(self, one: Waiting) -> None:
         self._rows -= one.rows

@@ -8,23 +8,36 @@ that have asked for nothing yet go first, the oldest before the others.
 from __future__ import annotations
 
 import asyncio
+import json
 import math
+import re
 import resource
 import time
-from typing import Any, Final, final
-
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from typing import TYPE_CHECKING, Any, Final, final
 
 from throughline.serving.house import House
+from throughline.serving.served import Served
+
+if TYPE_CHECKING:
+    from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol as Spoken
+else:
+    Spoken = object  # the host mixes in what it speaks, and this module loads without it
 
 HEAD_SECONDS: Final = 5.0
 BODY_SECONDS: Final = 5.0
 BODY_RATE: Final = 16_384
 """Bytes a second, beyond the first seconds, below which a body is not coming but being kept away."""
+READ_SECONDS: Final = 10.0
+"""So long an answer may lie here that its client does not fetch, or fetches more slowly than a body may come."""
+CRUMB: Final = 64
+MOST_CRUMBS: Final = 10_000
+"""So many pieces of a body may be of any size, and those after them have so many bytes on average."""
 MOST_HEADERS: Final = 100
 MOST_HEAD_BYTES: Final = 65_536
 _BUSY: Final = b'{"error":"there is more to do than can be done in time; come again"}'
-_RESERVE: Final = 64
+_HEAD: Final = ("431 Request Header Fields Too Large", "the head of the request is too large")
+_UPGRADE: Final = re.compile(rb"(^|\n)upgrade[ \t]*:", re.IGNORECASE)
+_RESERVE: Final = 96
 """Descriptors that are left for models, files and everything else."""
 
 
@@ -34,11 +47,12 @@ class Crowd:
 
     Attributes:
         most: how many there may be.
-        house: what they come to; asked once the head of a request is there, so that what is refused costs little.
+        house: what they come to; asked once the head of a request is there, so that what is refused costs little. None
+            where nobody is turned away.
         cut: how many were cut off.
     """
 
-    def __init__(self, house: House, most: int | None = None) -> None:
+    def __init__(self, house: House | None = None, most: int | None = None) -> None:
         self.house = house
         soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
         if soft < hard and soft < 65_536:
@@ -63,8 +77,9 @@ class Crowd:
         """Cut one off."""
         self.here.pop(one, None)
         self.cut += 1
-        if one.transport is not None and not one.transport.is_closing():
-            one.transport.abort()
+        one.gone()
+        if one.transport is not None:
+            one.transport.abort()  # also where it is closing already, and waits for a client that does not read
 
     async def watch(self) -> None:
         """Cut off those that keep us waiting, for as long as the server runs."""
@@ -75,7 +90,7 @@ class Crowd:
                 self.end(one)
 
 
-class Watched(HttpToolsProtocol):
+class Watched(Spoken):
     """Uvicorn's protocol, which counts and times what it is sent; each server's kind has its own crowd."""
 
     crowd: Crowd
@@ -85,7 +100,9 @@ class Watched(HttpToolsProtocol):
         super().connection_made(transport)
         self._head_since: float | None = time.monotonic()
         self._body_since: float | None = None
-        self._got = self._head_bytes = 0
+        self._unread: tuple[float, int] | None = None
+        self._got = self._chunks = self._head_bytes = 0
+        self._ended = False  # nothing more that it sends is looked at
         self._passing = False  # a request that was refused already, whose body still comes
         self.leaving: set[asyncio.Future[Any]] = set()
         self.crowd.came(self)
@@ -94,6 +111,17 @@ class Watched(HttpToolsProtocol):
         """It is gone; what it waited for is given up."""
         super().connection_lost(exc)
         self.crowd.left(self)
+        self.gone()
+
+    def eof_received(self) -> None:
+        """It says no more, and the connection ends."""
+        self.gone()
+
+    def gone(self) -> None:
+        """Nobody hears an answer any more; what it waited for is given up."""
+        if self._answering:
+            self.cycle.disconnected = True
+            self.cycle.message_event.set()
         for answer in self.leaving:
             answer.cancel()
 
@@ -104,19 +132,50 @@ class Watched(HttpToolsProtocol):
 
     def late(self, now: float) -> bool:
         """It has kept us waiting for too long."""
+        if self._does_not_read(now):
+            return True
         if self._head_since is not None:
             return now - self._head_since > HEAD_SECONDS
-        if self._body_since is not None and not self.cycle.response_complete:
-            return now - self._body_since > BODY_SECONDS + self._got / BODY_RATE
-        return False
+        if self._body_since is None:
+            return False
+        if self.flow.read_paused:
+            self._body_since = now  # it is we who do not read
+            return False
+        answered = not self._answering  # the rest of the body is of no use to anybody
+        return now - self._body_since > BODY_SECONDS + (0 if answered else self._got / BODY_RATE)
+
+    def _does_not_read(self, now: float) -> bool:
+        """Answers lie here that it does not fetch."""
+        left = self.transport.get_write_buffer_size()
+        if not left or self._unread is None or left > self._unread[1]:
+            self._unread = (now, left) if left else None
+            return False
+        since, before = self._unread
+        if now - since <= READ_SECONDS:
+            return False
+        self._unread = now, left
+        return before - left < (now - since) * BODY_RATE
 
     def data_received(self, data: bytes) -> None:
         """Bytes of a request."""
         if self._head_since is None and self._body_since is None:
             self._head_since = time.monotonic()
-        if self._body_since is not None:
-            self._got += len(data)
+        if self._ended:
+            return
+        if self._body_since is None and b"pgrade" in data:
+            # no other protocol is spoken here, and a parser that hears of one loses the request that came with it
+            before, end, after = data.partition(b"\r\n\r\n")
+            data = _UPGRADE.sub(rb"\1x-noted:", before) + end + after
         super().data_received(data)
+
+    def send_400_response(self, msg: str) -> None:
+        """What came is no HTTP."""
+        self._refuse("400 Bad Request", "this is no HTTP request")
+
+    def on_message_begin(self) -> None:
+        """A request begins, maybe right behind another."""
+        self._head_since, self._body_since, self._head_bytes = time.monotonic(), None, 0
+        super().on_message_begin()
 
     def on_url(self, url: bytes) -> None:
         """A piece of the address."""
@@ -126,47 +185,61 @@ class Watched(HttpToolsProtocol):
     def on_header(self, name: bytes, value: bytes) -> None:
         """A header."""
         self._weigh(len(name) + len(value))
+        if self._head_since is None:
+            return  # what comes after the body was in no head that anybody has checked
         if len(self.headers) >= MOST_HEADERS:
-            self._refuse()
+            self._refuse(*_HEAD)
         super().on_header(name, value)
 
     def on_headers_complete(self) -> None:
         """The head is whole."""
         self._head_since, self._head_bytes = None, 0
-        if self.transport.is_closing():
+        if self._deaf:
             return
-        self._body_since, self._got = time.monotonic(), 0
-        if self._turned_away():
+        self._body_since, self._got, self._chunks = time.monotonic(), 0, 0
+        served = self._free_to_ask()
+        if self._deaf or self._passing:
             return
         self.scope["throughline.leaving"] = self.leaving  # type: ignore[typeddict-unknown-key]
         super().on_headers_complete()
+        if served is not None:
+            served.inside += 1
+            self.scope["throughline.inside"] = served  # type: ignore[typeddict-unknown-key]
 
     def on_message_complete(self) -> None:
         """The request is whole."""
         self._body_since = None
         if self._passing:
             self._passing = False
-            return
-        super().on_message_complete()
+            self.timeout_keep_alive_task = self.loop.call_later(
+                self.timeout_keep_alive, self.timeout_keep_alive_handler
+            )
+        elif not self._deaf:
+            super().on_message_complete()
 
     def on_body(self, body: bytes) -> None:
         """A piece of the body."""
-        if not self._passing and not self.transport.is_closing():
+        self._got += len(body)
+        if not self._passing and not self._deaf:
             super().on_body(body)
 
-    def _turned_away(self) -> bool:
-        """Refuse a request by its head alone, where more is to be done than can be; else let it in, and count it."""
-        house, cycle = self.crowd.house, self.cycle
-        if self.parser.get_method() != b"POST" or (cycle is not None and not cycle.response_complete):
-            return False
+    def on_chunk_header(self) -> None:
+        """A piece of the body, as the client cut it: crumbs cost us more than they cost it."""
+        self._chunks += 1
+        if self._chunks > MOST_CRUMBS + self._got // CRUMB:
+            self._refuse("413 Content Too Large", "the body comes in crumbs; send larger pieces")
+
+    def _free_to_ask(self) -> Served | None:
+        """What a request asks, where that is known by its head alone; it is refused where there is too much to do."""
+        house = self.crowd.house
+        if house is None or self.parser.get_method() != b"POST" or self._answering:
+            return None
         served = house.asked_for(self.url)
         if served is None:
-            return False
+            return None
         wait = house.busy(served, self.headers)
         if wait is None:
-            served.inside += 1
-            self.scope["throughline.inside"] = served  # type: ignore[typeddict-unknown-key]
-            return False
+            return served
         self._passing = True
         keep = self.parser.should_keep_alive() and not self.expect_100_continue
         self.transport.write(
@@ -176,21 +249,36 @@ class Watched(HttpToolsProtocol):
         )
         if not keep:
             self.transport.close()
-        return True
+        return None
+
+    @property
+    def _deaf(self) -> bool:
+        return self._ended or self.transport.is_closing()
+
+    @property
+    def _answering(self) -> bool:
+        return self.cycle is not None and not self.cycle.response_complete
 
     def _weigh(self, size: int) -> None:
         self._head_bytes += size
         if self._head_bytes > MOST_HEAD_BYTES:
-            self._refuse()
+            self._refuse(*_HEAD)
 
-    def _refuse(self) -> None:
-        if self.transport.is_closing():
+    def _refuse(self, status: str, problem: str) -> None:
+        if self._deaf:
             return
-        said = b'{"error":"the head of the request is too large"}'
-        self.transport.write(
-            b"HTTP/1.1 431 Request Header Fields Too Large\r\ncontent-type: application/json\r\n"
-            b"connection: close\r\ncontent-length: %d\r\n\r\n%s" % (len(said), said)
-        )
+        self._ended = True
+        if self._answering and self._body_since is None:
+            self.cycle.keep_alive = False  # those before it were requests, and are answered
+            return
+        read_as_its_answer = not self.pipeline and not (self._answering and self.cycle.response_started)
+        self.gone()
+        if read_as_its_answer:
+            said = json.dumps({"error": problem})
+            self.transport.write(
+                f"HTTP/1.1 {status}\r\ncontent-type: application/json\r\nconnection: close\r\n"
+                f"content-length: {len(said)}\r\n\r\n{said}".encode()
+            )
         self.transport.close()
 
 

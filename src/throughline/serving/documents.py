@@ -29,10 +29,10 @@ def routes(house: House, table: Routes) -> list[Route]:
         return Response(200, [_file("dashboard.html")], _HTML, _POLICY)
 
     async def described(_: Request) -> Response:
-        return Response.of(openapi(table))
+        return Response.of(openapi(table, house.version))
 
     async def read(_: Request) -> Response:
-        return Response(200, [page(openapi(table)).encode()], _HTML, _POLICY)
+        return Response(200, [page(openapi(table, house.version)).encode()], _HTML, _POLICY)
 
     return [
         Route("GET", "/", "open", dashboard, "The dashboard", gives={"text/html": {}}),
@@ -41,10 +41,8 @@ def routes(house: House, table: Routes) -> list[Route]:
     ]
 
 
-def openapi(table: Routes) -> dict[str, Any]:
+def openapi(table: Routes, version: str) -> dict[str, Any]:
     """The table as OpenAPI 3.1."""
-    from throughline import __version__
-
     paths: dict[str, dict[str, Any]] = {}
     for route in table.routes:
         answers: dict[str, Any] = {"200": {"description": "done"}}
@@ -67,7 +65,7 @@ def openapi(table: Routes) -> dict[str, Any]:
         paths.setdefault(route.path, {})[route.method.lower()] = operation
     return {
         "openapi": "3.1.0",
-        "info": {"title": "Throughline", "version": __version__, "license": {"name": "Apache-2.0"}},
+        "info": {"title": "Throughline", "version": version, "license": {"name": "Apache-2.0"}},
         "paths": paths,
         "components": {"securitySchemes": {"key": {"type": "http", "scheme": "bearer"}}},
     }

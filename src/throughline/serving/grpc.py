@@ -115,7 +115,7 @@ def _servicer(house: House) -> Any:
         stages["all"] = time.perf_counter() - began
         house.answered(served, "grpc", request.id[:200], stages)
         if (shadow := house.shelf.models[served.name].shadow) is not None:
-            await shadow.follow(feeds, done.outputs)
+            shadow.follow(feeds, done.outputs)
         return response
 
     @final
@@ -135,9 +135,7 @@ def _servicer(house: House) -> Any:
 
         async def ServerMetadata(self, request: Any, context: Any) -> Any:
             async def work() -> Any:
-                from throughline import __version__
-
-                return messages.ServerMetadataResponse(name=NAME, version=__version__, extensions=EXTENSIONS)
+                return messages.ServerMetadataResponse(name=NAME, version=house.version, extensions=EXTENSIONS)
 
             return await answered(context, "infer", work)
 

@@ -49,6 +49,7 @@ class House:
 
     Attributes:
         streams: cameras and the like that the operator lets clients watch, by name; there are no others.
+        version: of the product.
         ready: it is willing to take requests; False from the moment on that it is asked to end.
         grace: the seconds between being asked to end and taking no more connections.
         feedback: hears what clients say of answers, beyond the votes.
@@ -67,6 +68,7 @@ class House:
     observed: Figures | None = None
     feedback: Callable[[str, str], bool] | None = None
     watch: Watch | None = None
+    version: str = ""
     ready: bool = True
     grace: float = 0.0
     began: float = field(default_factory=time.time)

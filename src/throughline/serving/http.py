@@ -144,7 +144,11 @@ class Response:
     @classmethod
     def of(cls, value: Any, status: int = 200, headers: tuple[tuple[bytes, bytes], ...] = ()) -> Response:
         """A value as JSON."""
-        return cls(status, [json.dumps(value, separators=(",", ":"), default=str).encode()], headers=headers)
+        try:
+            said = json.dumps(value, separators=(",", ":"), default=str, allow_nan=False)
+        except ValueError:
+            said = json.dumps(_sayable(value), separators=(",", ":"), default=str)
+        return cls(status, [said.encode()], headers=headers)
 
     async def send(self, send: Send) -> None:
         """Send it."""
@@ -167,13 +171,22 @@ def refusal(error: BaseException) -> Response:
     if not isinstance(error, ThroughlineError):
         return Response.of({"error": "a fault of the server's"}, 500)
     said = f"{error.problem}; {error.fix}" if error.fix else error.problem
-    headers: list[tuple[bytes, bytes]] = []
     status = status_of(error)
+    headers = list(error.headers) if isinstance(error, Refused) else []
     if isinstance(error, Refused) and error.retry_after is not None:
         headers.append((b"retry-after", b"%d" % max(1, math.ceil(error.retry_after))))
     if status == 401:
         headers.append((b"www-authenticate", b"Bearer"))
     return Response.of({"error": said}, status, tuple(headers))
+
+
+def _sayable(value: Any) -> Any:
+    """The same without what JSON has no number for."""
+    if isinstance(value, Mapping):
+        return {name: _sayable(one) for name, one in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_sayable(one) for one in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def too_large(size: int, most: int) -> Refused:

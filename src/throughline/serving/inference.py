@@ -6,14 +6,13 @@ import asyncio
 import json
 import tempfile
 import time
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from collections.abc import AsyncGenerator, Iterator, Mapping
+from contextlib import ExitStack
 from pathlib import Path
-from typing import Any, Final
-
-import numpy as np
+from typing import Any, Final, TypeVar
 
 from throughline.contracts.artifacts import Array
-from throughline.contracts.errors import InputError, ThroughlineError, nearest
+from throughline.contracts.errors import InputError, SourceFailed, ThroughlineError, nearest
 from throughline.contracts.frames import Frame
 from throughline.serving import schemas
 from throughline.serving.batcher import Answered
@@ -24,10 +23,11 @@ from throughline.serving.pictures import said_of
 from throughline.serving.refusals import Refused
 from throughline.serving.routes import Route
 from throughline.serving.served import Served
-from throughline.serving.wire import complete, held_to, plain, read_request, write_response
+from throughline.serving.wire import complete, held_to, plain, read_request, values_of, write_response
 
 _OCTETS: Final = b"application/octet-stream"
 _EVENTS: Final = b"text/event-stream"
+_T = TypeVar("_T")
 
 
 def routes(house: House) -> list[Route]:
@@ -67,14 +67,14 @@ def routes(house: House) -> list[Route]:
 async def _infer(house: House, request: Request) -> Response:
     began = time.perf_counter()
     name = request.path["name"]
-    served = house.shelf.find(name, request.path.get("version"))
-    body = await request.body()
-    asked = read_request(body, request.number(b"inference-header-content-length"), served.inputs)
-    read = time.perf_counter()
-    if house.sharing is not None:
-        answered = await house.sharing.ask(served, asked.feeds, asked.timeout, asked.priority)
-    else:
-        answered = await _gone(request, served.ask(asked.feeds, asked.timeout, asked.priority))
+    with house.shelf.find(name, request.path.get("version")).held() as served:
+        body = await request.body()
+        asked = read_request(body, request.number(b"inference-header-content-length"), served.inputs)
+        read, timeout = time.perf_counter(), _timeout(request) if asked.timeout is None else asked.timeout
+        if house.sharing is not None:
+            answered = await house.sharing.ask(served, asked.feeds, timeout, asked.priority)
+        else:
+            answered = await _gone(request, served.ask(asked.feeds, timeout, asked.priority))
     parts, head = write_response(asked, answered.outputs, name, served.version)
     _count(house, served, request, asked.id, began, read - began, answered)
     _shadow(house, name, asked.feeds, answered)
@@ -84,13 +84,14 @@ async def _infer(house: House, request: Request) -> Response:
 
 
 async def _predict(house: House, request: Request) -> Response:
-    served = _asked_for(house, request)
     kind = (request.header(b"content-type") or "").partition(";")[0].strip().lower()
-    if kind == "application/json":
-        return await _rows(house, served, request)
-    began, timeout = time.perf_counter(), _timeout(request)
-    pictures = await images_of(request, house.bounds.pictures)
-    seen = await asyncio.gather(*(house.eyes.see(served, data, name, timeout) for name, data in pictures))
+    with _asked_for(house, request).held() as served:
+        if kind == "application/json":
+            return await _rows(house, served, request)
+        began, timeout = time.perf_counter(), _timeout(request)
+        pictures = await images_of(request, house.bounds.pictures)
+        seeing = asyncio.gather(*(house.eyes.see(served, data, name, timeout) for name, data in pictures))
+        seen = await _gone(request, seeing)
     name = request.header(b"x-request-id") or ""
     stages = {stage: sum(one.stages[stage] for one in seen) / len(seen) for stage in seen[0].stages}
     stages["all"] = time.perf_counter() - began
@@ -117,7 +118,7 @@ async def _rows(house: House, served: Served, request: Request) -> Response:
     for spec in served.inputs:
         if spec.name in given:
             try:
-                feeds[spec.name] = np.array(given[spec.name], spec.dtype if spec.dtype != "str" else object)
+                feeds[spec.name] = values_of(given[spec.name], spec)
             except (ValueError, TypeError, OverflowError, RecursionError) as error:
                 raise InputError(f"input '{spec.name}': {str(error)[:120]}", f"the model takes {spec}") from None
             held_to(feeds[spec.name].shape, spec)
@@ -133,16 +134,16 @@ async def _watch(house: House, request: Request) -> Response:
     served = _asked_for(house, request)
     if house.watch is None:
         raise Refused(501, "this server watches no videos", "start it with throughline serve")
-    folder = tempfile.TemporaryDirectory(prefix="throughline-video-")
-    path = Path(folder.name) / "video"
-    try:
+    with ExitStack() as held:
+        held.enter_context(served.held())
+        path = Path(held.enter_context(tempfile.TemporaryDirectory(prefix="throughline-video-"))) / "video"
         with path.open("wb") as file:
             async for piece in request.pieces(house.bounds.video):
                 await asyncio.to_thread(file.write, piece)
-        return await _watched(house, request, served, house.watch(str(path)), folder.cleanup)
-    except BaseException:
-        folder.cleanup()
-        raise
+        try:
+            return await _watched(house, request, served, house.watch(str(path)), held)
+        except SourceFailed as error:
+            raise InputError(error.problem, error.fix) from None
 
 
 async def _stream(house: House, request: Request) -> Response:
@@ -151,21 +152,25 @@ async def _stream(house: House, request: Request) -> Response:
     source = house.streams.get(request.path["stream"])
     if source is None or house.watch is None:
         raise Refused(404, "there is no such stream", nearest(request.path["stream"][:80], house.streams))
-    return await _watched(house, request, served, house.watch(source), lambda: None)
+    with ExitStack() as held:
+        held.enter_context(served.held())
+        return await _watched(house, request, served, house.watch(source), held)
 
 
 async def _watched(
-    house: House, request: Request, served: Served, frames: Iterator[Frame], done: Callable[[], None]
+    house: House, request: Request, served: Served, frames: Iterator[Frame], held: ExitStack
 ) -> Response:
+    """The frames as events; what is held is let go of at the end of them, or by the caller where there is none."""
     first = await asyncio.to_thread(next, frames, None)
     if first is None:
         raise InputError("the video has no frame", "send a video file")
+    until = held.pop_all()
     leaving: set[asyncio.Future[Any]] | None = request.scope.get("throughline.leaving")
     here: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
     if leaving is not None:
         leaving.add(here)  # cancelled when the client is gone
 
-    async def events() -> AsyncIterator[bytes]:
+    async def events() -> AsyncGenerator[bytes, None]:
         frame: Frame | None = first
         count = 0
         try:
@@ -180,7 +185,7 @@ async def _watched(
             yield _event("error", json.loads(refusal(error).parts[0]) | {"frames": count})
         finally:
             getattr(frames, "close", lambda: None)()
-            done()
+            until.close()
 
     return Response(200, kind=_EVENTS, headers=((b"cache-control", b"no-store"),), stream=events())
 
@@ -205,7 +210,7 @@ def _timeout(request: Request) -> float | None:
     return value / 1e3 if value else None
 
 
-async def _gone(request: Request, answer: asyncio.Future[Answered]) -> Answered:
+async def _gone(request: Request, answer: asyncio.Future[_T]) -> _T:
     """The answer; where the client leaves before there is one, its place in the queue is given up."""
     leaving = request.scope.get("throughline.leaving")
     if leaving is None:
@@ -229,4 +234,4 @@ def _count(
 def _shadow(house: House, name: str, feeds: Mapping[str, Array], answered: Answered) -> None:
     shadow = house.shelf.models[name].shadow
     if shadow is not None:
-        asyncio.get_running_loop().create_task(shadow.follow(feeds, answered.outputs))
+        shadow.follow(feeds, answered.outputs)

@@ -23,7 +23,7 @@ _LOOKS_SECRET: Final = (
     (re.compile(r"tl_[\w-]{20,}"), "***"),
     (
         re.compile(
-            r"""(?i)([?&;\s"'](?:[\w-]*(?:key|token|secret|passw\w*|signature|auth\w*))["']?\s*[=:]\s*)[^\s&;"',}]+"""
+            r"""(?i)([\w-]*(?:key|token|secret|passw|signature|auth|credential)[\w-]*["']?\s*[=:]\s*["']?)[^\s&;"',}]+"""
         ),
         r"\1***",
     ),
@@ -61,7 +61,8 @@ class Log:
         """Write down a fault of ours: what it is and where, for whoever mends it."""
         frames = traceback.extract_tb(error.__traceback__)[-8:]
         where = [f"{os.path.basename(one.filename)}:{one.lineno} {one.name}" for one in frames]
-        self(event, error=self._scrub(f"{type(error).__name__}: {error}")[:300], where=" < ".join(reversed(where)), **fields)
+        said = self._scrub(f"{type(error).__name__}: {error}")[:300]  # cleared, then cut: half a secret is one
+        self(event, error=said, where=" < ".join(reversed(where)), **fields)
 
 
 def scrubber(environment: Mapping[str, str]) -> Callable[[str], str]:

@@ -7,9 +7,6 @@ from collections import deque
 from collections.abc import Iterator
 from typing import final
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
-from prometheus_client.exposition import generate_latest
-
 _SECONDS = (5e-4, 1e-3, 2e-3, 5e-3, 1e-2, 2e-2, 5e-2, 0.1, 0.2, 0.5, 1, 2, 5)
 _ROWS = (1, 2, 4, 8, 16, 32, 64, 128)
 _KEPT = 2048
@@ -22,6 +19,8 @@ class Metrics:
     """Counters, histograms and gauges of one server."""
 
     def __init__(self) -> None:
+        from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+
         self.registry = CollectorRegistry()
         of_model = ("model", "version")
         self.requests = Counter(
@@ -84,6 +83,8 @@ class Metrics:
 
     def text(self) -> bytes:
         """All of it, as Prometheus scrapes it."""
+        from prometheus_client.exposition import generate_latest
+
         return generate_latest(self.registry)
 
 

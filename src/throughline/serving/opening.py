@@ -22,6 +22,7 @@ from throughline.serving.tracing import tracing
 
 Grpc: TypeAlias = tuple[str, int, Path | None, Path | None]
 _EYES = 2
+_PATIENCE, _LAST_WORDS = 30, 0.5
 
 
 @final
@@ -58,13 +59,14 @@ class Opening:
         dedupe: bool = False,
         cache: int = 0,
         monitor: Monitor | None = None,
+        version: str = "",
         say: Callable[[str], None] = lambda _: None,
     ) -> None:
         """Names, and where their models are; keys are read at once, before anything is opened."""
         self._models, self._running, self._say = dict(models), Running(**running), say
         self._door = Door(read_keys(keys) if keys is not None else (), anonymous)
         self._bounds, self._grace, self._watch = Bounds(body=body), grace, watch
-        self._streams, self._monitor = dict(streams or {}), monitor
+        self._streams, self._monitor, self._version = dict(streams or {}), monitor, version
         self._sharing = Sharing(dedupe, cache) if dedupe or cache else None
         self._house: House | None = None
         self._grpc: Any = None
@@ -81,7 +83,7 @@ class Opening:
         shelf = Shelf(self._running, metrics, self._say)
         house = House(
             shelf, self._door, metrics, Log(), Eyes(_EYES), self._bounds, self._sharing, tracing(), self._streams,
-            watch=self._watch, grace=self._grace,
+            watch=self._watch, version=self._version, grace=self._grace,
         )  # fmt: skip
         if self._monitor is not None:
             house.observe, house.observed = self._monitor.observe, self._monitor.observed
@@ -105,7 +107,10 @@ class Opening:
         house = self._house
         assert house is not None
         if self._grpc is not None:
-            await self._grpc.stop(30)
+            ending = asyncio.create_task(self._grpc.stop(_PATIENCE))
+            await house.shelf.idle()
+            await self._grpc.stop(_LAST_WORDS)  # a stream that nobody writes to any more keeps nobody waiting
+            await ending
         await house.shelf.close()
         await asyncio.to_thread(house.eyes.close)
         if house.tracing is not None:

@@ -36,9 +36,7 @@ def routes(house: House) -> list[Route]:
         return Response.of({"name": served.name, "ready": house.ready}, 200 if house.ready else 503)
 
     async def server(_: Request) -> Response:
-        from throughline import __version__
-
-        return Response.of({"name": NAME, "version": __version__, "extensions": EXTENSIONS})
+        return Response.of({"name": NAME, "version": house.version, "extensions": EXTENSIONS})
 
     async def metadata(request: Request) -> Response:
         served = house.shelf.find(request.path["name"], request.path.get("version"))

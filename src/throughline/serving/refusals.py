@@ -14,11 +14,19 @@ from throughline.contracts.errors import ThroughlineError
 class Refused(ThroughlineError):
     """This request is not answered, and the others are."""
 
-    def __init__(self, status: int, problem: str, fix: str = "", retry_after: float | None = None) -> None:
+    def __init__(
+        self,
+        status: int,
+        problem: str,
+        fix: str = "",
+        retry_after: float | None = None,
+        headers: tuple[tuple[bytes, bytes], ...] = (),
+    ) -> None:
         """``retry_after`` is in seconds, for those who may come again."""
         super().__init__(problem, fix)
         self.status = status
         self.retry_after = retry_after
+        self.headers = headers
 
 
 def status_of(error: BaseException) -> int:

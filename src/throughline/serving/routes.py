@@ -76,5 +76,7 @@ class Routes:
                     return one, found.groupdict()
                 allowed.add(one.method)
         if allowed:
-            raise Refused(405, f"{method[:10]} is not for this address", f"use {' or '.join(sorted(allowed))}")
+            allow = ((b"allow", ", ".join(sorted(allowed)).encode()),)
+            fix = f"use {' or '.join(sorted(allowed))}"
+            raise Refused(405, f"{method[:10]} is not for this address", fix, headers=allow)
         raise Refused(404, "there is no such address", "see /docs")

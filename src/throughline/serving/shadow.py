@@ -5,6 +5,7 @@ Its questions wait behind everybody's, and are left out where there is no room: 
 
 from __future__ import annotations
 
+import asyncio
 import math
 from collections.abc import Mapping
 from typing import Any, Final, final
@@ -27,23 +28,25 @@ class Shadow:
     def __init__(self, served: Served) -> None:
         self.served = served
         self.asked = self.left_out = self.failed = 0
-        self._pending = 0
+        self._pending: set[asyncio.Task[None]] = set()
         self._apart: list[float] = []
         self._sizes: list[tuple[float, float]] = []
 
-    async def follow(self, feeds: Mapping[str, Array], outputs: Mapping[str, Array]) -> None:
-        """Ask the same, and compare."""
-        if self._pending >= _AT_ONCE or self.served.batcher.waiting:
+    def follow(self, feeds: Mapping[str, Array], outputs: Mapping[str, Array]) -> None:
+        """Ask the same, and compare, once there is time: whoever was answered waits for none of it."""
+        if len(self._pending) >= _AT_ONCE or self.served.batcher.waiting:
             self.left_out += 1
             return
-        self._pending += 1
+        task = asyncio.get_running_loop().create_task(self._compare(feeds, outputs))
+        self._pending.add(task)
+        task.add_done_callback(self._pending.discard)
+
+    async def _compare(self, feeds: Mapping[str, Array], outputs: Mapping[str, Array]) -> None:
         try:
             said = await self.served.ask(feeds, priority=-1)
         except ThroughlineError:
             self.failed += 1
             return
-        finally:
-            self._pending -= 1
         self.asked += 1
         if len(self._apart) < _KEPT:
             self._apart.append(_apart(outputs, said.outputs))

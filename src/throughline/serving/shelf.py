@@ -100,6 +100,8 @@ class Shelf:
         """
         if source is None and name not in self.models:
             raise Refused(404, f"there is no model '{name[:80]}'", nearest(name[:80], self.models))
+        if not is_name(name):
+            raise InputError(f"{name[:80]!r} is no name for a model", "letters, digits, '-', '_' and '.'")
         known = self.models.get(name) or Model(name, source or "")
         async with known.changing:
             wanted = source or known.source
@@ -107,6 +109,8 @@ class Shelf:
             before = known.current if known.weights else None
             if before is not None and version in known.versions:
                 if before.version != version:
+                    if known.shadow is not None and known.shadow.served.version == version:
+                        known.shadow = None  # it is asked in earnest now
                     self._move(known, {version: 1.0})
                 return known.versions[version]
             found = await asyncio.to_thread(opened, path, self.running)
@@ -167,6 +171,11 @@ class Shelf:
             model.shadow = None
             self._move(model, {})
 
+    async def idle(self) -> None:
+        """Wait until no model has anything to do."""
+        for served in [one for model in self.models.values() for one in model.versions.values()]:
+            await served.batcher.idle()
+
     async def close(self) -> None:
         """Answer everything that was accepted, and close every model."""
         for model in self.models.values():
@@ -193,6 +202,11 @@ class Shelf:
         if served.version not in self.models[served.name].versions:
             self.metrics.forget(served.name, served.version)
         self._say(f"{served.name} version {served.version} is closed")
+
+
+def is_name(text: str) -> bool:
+    """Whether a model may be called so."""
+    return 0 < len(text) <= 100 and text.strip(".") != "" and all(one.isalnum() or one in "-_." for one in text)
 
 
 def _version(source: str, taken: list[str]) -> tuple[str, Path]:

@@ -222,6 +222,30 @@ def shown(value: Any) -> str:
     return reprlib.repr(value)[:_MOST_SHOWN]
 
 
+def values_of(data: Any, spec: TensorSpec, dtype: str | None = None) -> Array:
+    """Values as they were sent, in the type that an input has: 1.5 becomes no 1, nor "1" a number, nor 1 a text.
+
+    Raises:
+        ValueError: they are of another type.
+    """
+    dtype = dtype or TYPES[datatype(spec.dtype)]
+    exact = dtype in ("str", "uint64")  # numpy knows no number that holds both -1 and 2**64 - 1
+    given: Array = np.array(data, object if exact else None)
+    if dtype == "str":
+        array, same = given, all(isinstance(one, str) for one in given.ravel().tolist())
+    elif _numpy(dtype).kind in "iub":
+        whole = given.dtype.kind in "iub" or (exact and all(isinstance(one, int) for one in given.ravel().tolist()))
+        array = given.astype(_numpy(dtype)) if whole else given
+        same = whole and bool((given == array).all())
+    else:
+        with np.errstate(over="ignore"):  # what is too large is infinite then, and refused for that
+            array = given.astype(_numpy(dtype)) if given.dtype.kind in "iuf" else given
+        same = array.dtype == _numpy(dtype)
+    if not same:
+        raise ValueError(f"its values are not {NAMES[dtype]}")
+    return array
+
+
 def _json(text: bytes) -> dict[str, Any]:
     try:
         said = json.loads(text)
@@ -287,28 +311,9 @@ def _from_json(tensor: Mapping[str, Any], name: str, spec: TensorSpec, shape: tu
     if not isinstance(data, list):
         raise InputError(f"input '{name}' has no data", "send 'data', or bytes and 'binary_data_size'")
     try:
-        return _values(data, dtype, tensor["datatype"]).reshape(shape)
+        return values_of(data, spec, dtype).reshape(shape)
     except (ValueError, TypeError, OverflowError, RecursionError) as error:
         raise InputError(f"input '{name}': {str(error)[:120]}", "let shape, datatype and data agree") from None
-
-
-def _values(data: list[Any], dtype: str, datatype: str) -> Array:
-    """Values as they were sent: 1.5 does not become 1, nor "1" a number, nor 1 a text."""
-    exact = dtype in ("str", "uint64")  # numpy knows no number that holds both -1 and 2**64 - 1
-    given: Array = np.array(data, object if exact else None)
-    if dtype == "str":
-        array, same = given, all(isinstance(one, str) for one in given.ravel().tolist())
-    elif _numpy(dtype).kind in "iub":
-        whole = given.dtype.kind in "iub" or (exact and all(isinstance(one, int) for one in given.ravel().tolist()))
-        array = given.astype(_numpy(dtype)) if whole else given
-        same = whole and bool((given == array).all())
-    else:
-        with np.errstate(over="ignore"):  # what is too large is infinite then, and refused for that
-            array = given.astype(_numpy(dtype)) if given.dtype.kind in "iuf" else given
-        same = array.dtype == _numpy(dtype)
-    if not same:
-        raise ValueError(f"its values are not {datatype}")
-    return array
 
 
 def _strings(data: memoryview, shape: tuple[int, ...], name: str) -> Array:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from throughline import __version__
 from throughline.contracts.errors import InputError, MissingExtra
 from throughline.contracts.frames import Frame
 from throughline.contracts.observations import Spoke
@@ -130,7 +131,7 @@ def serve(
             "conf": conf, "iou": iou, "trust": trust,
         },
         keys=keys, anonymous=anonymous, body=int(max_body_mb * 2**20), grace=grace_s, watch=_frames_of, say=note,
-        streams=_streams(stream or []), dedupe=dedupe, cache=int(cache_mb * 2**20),
+        streams=_streams(stream or []), dedupe=dedupe, cache=int(cache_mb * 2**20), version=__version__,
         monitor=None if live is None else Monitor(
             lambda request, served, seen: live.see(
                 request, Spoke(served.name, served.version, served.artifact.sha256), seen.picture, seen.found

@@ -44,7 +44,7 @@ def parse(path: Path) -> Any:
     """The model's protobuf, without its external data; an ``InputError`` where it is damaged."""
     measure(path)
     import onnx
-    from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
+    from google.protobuf.message import DecodeError
 
     model = onnx.ModelProto()
     try:

@@ -7,6 +7,7 @@ has its own thread, its own event loop and its own queue of connections.
 from __future__ import annotations
 
 import asyncio
+import logging
 import signal
 import socket
 import ssl
@@ -23,6 +24,8 @@ from throughline.serving.hosts import Address, Begin, End
 _SWITCH: Final = 5e-4
 """Seconds after which a thread that computes in Python lets another go on; the default is ten times that."""
 _BACKLOG: Final = 1024
+_MOST_WHO_ASK_HOW_IT_IS: Final = 32
+_SIGNS: Final = (signal.SIGTERM, signal.SIGINT)
 
 
 def run(begin: Begin, end: End, address: Address, up: Callable[[str, int, int | None], None]) -> None:
@@ -47,6 +50,7 @@ def run(begin: Begin, end: End, address: Address, up: Callable[[str, int, int | 
 
 async def _served(begin: Begin, end: End, address: Address, up: Callable[[str, int, int | None], None]) -> None:
     import uvicorn
+    from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
     from throughline.serving.connection import Crowd, Watched
 
@@ -54,15 +58,15 @@ async def _served(begin: Begin, end: End, address: Address, up: Callable[[str, i
     ops = None if address.ops_port is None else _listen(address.host, address.ops_port)
     app, ops_app = await begin()
     crowd = Crowd(app.house)
-    protocol = type("Here", (Watched,), {"crowd": crowd})
+    protocol = type("Here", (Watched, HttpToolsProtocol), {"crowd": crowd})
     config = uvicorn.Config(
         app, http=protocol, ws="none", lifespan="off", log_config=None, access_log=False, server_header=False,
         date_header=False, proxy_headers=False, timeout_keep_alive=30, backlog=_BACKLOG, **_tls(address),
     )  # fmt: skip
-    server = _server(config)
-    stopping = asyncio.get_running_loop()
-    for sign in (signal.SIGTERM, signal.SIGINT):
-        stopping.add_signal_handler(sign, lambda: _stop(app, server))
+    server, loop = _server(config), asyncio.get_running_loop()
+    loop.set_exception_handler(lambda _, context: _told(app, context))
+    for sign in _SIGNS:
+        loop.add_signal_handler(sign, lambda: _stop(app, server))
     beside = None if ops is None else _Beside(ops_app, ops)
     watching = asyncio.create_task(crowd.watch())
     up(address.host, listener.getsockname()[1], None if ops is None else ops.getsockname()[1])
@@ -77,13 +81,19 @@ async def _served(begin: Begin, end: End, address: Address, up: Callable[[str, i
 
 def _stop(app: App, server: Any) -> None:
     """First say that no more requests are wanted; then end, which answers everything that was accepted."""
-    if not app.house.ready:
-        server.force_exit = True  # asked twice
-        return
+    loop = asyncio.get_running_loop()
+    for sign in _SIGNS:
+        loop.remove_signal_handler(sign)
+        signal.signal(sign, signal.SIG_DFL)  # whoever asks again does not want to wait
     app.house.ready = False
     app.house.log("draining")
-    loop = asyncio.get_running_loop()
     loop.call_later(app.house.grace, lambda: setattr(server, "should_exit", True))
+
+
+def _told(app: App, context: dict[str, Any]) -> None:
+    """What fails where no request hears of it goes to the log like every other fault."""
+    error = context.get("exception")
+    app.house.log.failure("fault", error if error is not None else RuntimeError(context.get("message", "")))
 
 
 def _server(config: Any) -> Any:
@@ -91,10 +101,30 @@ def _server(config: Any) -> Any:
 
     import uvicorn
 
+    from throughline.serving.connection import HEAD_SECONDS
+
+    # it has lines of its own for every request that is none; ours are counted, and no more than so many a second
+    logging.getLogger("uvicorn.error").disabled = True
+
     class Server(uvicorn.Server):
         @contextlib.contextmanager
         def capture_signals(self) -> Any:
             yield  # they are ours
+
+        async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+            await self.lifespan.startup()
+            config, state = self.config, self.server_state
+
+            def made() -> asyncio.Protocol:
+                protocol: Any = config.http_protocol_class
+                return protocol(config=config, server_state=state, app_state=self.lifespan.state)  # type: ignore[no-any-return]
+
+            slow = {} if config.ssl is None else {"ssl_handshake_timeout": HEAD_SECONDS}
+            create: Any = asyncio.get_running_loop().create_server
+            self.servers = [
+                await create(made, sock=one, ssl=config.ssl, backlog=config.backlog, **slow) for one in sockets or ()
+            ]
+            self.started = True
 
     return Server(config)
 
@@ -133,11 +163,15 @@ class _Beside:
 
     def __init__(self, app: App, listener: socket.socket) -> None:
         import uvicorn
+        from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+        from throughline.serving.connection import Crowd, Watched
+
+        self._crowd = Crowd(most=_MOST_WHO_ASK_HOW_IT_IS)
         self._server = _server(
             uvicorn.Config(
                 app,
-                http="httptools",
+                http=type("Beside", (Watched, HttpToolsProtocol), {"crowd": self._crowd}),
                 ws="none",
                 lifespan="off",
                 log_config=None,
@@ -148,10 +182,15 @@ class _Beside:
                 loop="asyncio",
             )
         )
-        self._thread = threading.Thread(
-            target=lambda: asyncio.run(self._server.serve(sockets=[listener])), name="ops", daemon=True
-        )
+        self._thread = threading.Thread(target=lambda: asyncio.run(self._serve(listener)), name="ops", daemon=True)
         self._thread.start()
+
+    async def _serve(self, listener: socket.socket) -> None:
+        watching = asyncio.create_task(self._crowd.watch())
+        try:
+            await self._server.serve(sockets=[listener])
+        finally:
+            watching.cancel()
 
     def close(self) -> None:
         """End it."""
