@@ -36,6 +36,8 @@ bench: .venv/.dev
 	$(BIN)/python benchmarks/optimize.py
 	$(BIN)/python benchmarks/smaller.py
 	$(BIN)/python benchmarks/forecasting.py
+	$(BIN)/python benchmarks/drift.py
+	$(BIN)/python benchmarks/serving.py
 
 docs: .venv/.dev
 	$(BIN)/python docs/generate.py

@@ -7,8 +7,9 @@ telling somebody. Where these do not keep up, observations are dropped and count
 from __future__ import annotations
 
 import time
+from collections import Counter, deque
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final, final
 
@@ -16,13 +17,16 @@ import numpy as np
 import numpy.typing as npt
 
 from throughline.contracts.detections import Detections
+from throughline.contracts.errors import InputError
 from throughline.contracts.observations import Spoke
+from throughline.files import whole_file, writing
 from throughline.monitoring.alerts import ALERTS, Alert
 from throughline.monitoring.lane import Lane
 from throughline.monitoring.observers import OBSERVERS
 from throughline.monitoring.observing import observe_frame
 from throughline.monitoring.profile import read_profile
 from throughline.monitoring.truth import LateTruth
+from throughline.vision.drawing import jpeg
 
 _ROOM: Final = 128
 
@@ -45,9 +49,19 @@ class Live:
         truth: answers that wait for what is true of them, and what they were worth.
     """
 
-    def __init__(self, reference: Path | None, folder: Path | None, webhook: str | None) -> None:
-        """``reference``: a profile, to judge drift by. ``folder``: where to keep observations, as Parquet."""
-        self.truth = LateTruth()
+    def __init__(self, reference: Path | None, folder: Path | None, webhook: str | None, keep: int = 0) -> None:
+        """Begin to watch.
+
+        Args:
+            reference: a profile, to judge drift by.
+            folder: where to keep observations, as Parquet.
+            webhook: where to tell that an alarm went on or off.
+            keep: the pictures of so many answers are kept beside the observations, the newest.
+        """
+        if keep and folder is None:
+            raise InputError(f"{keep} pictures are to be kept, and nothing says where", "give a folder of observations")
+        self._pictures = _Pictures(folder / "pictures", keep) if folder is not None and keep else None
+        self.truth = LateTruth(score=in_common)
         self._gauges: Any = ALERTS.make("prometheus")
         alerts: list[Alert] = [ALERTS.make("log"), self._gauges]
         if webhook is not None:
@@ -83,6 +97,10 @@ class Live:
             found["", "observations dropped"] = float(dropped)
         return found
 
+    def settled(self) -> bool:
+        """Wait until everything so far was judged and kept."""
+        return self._lane.settled() and all(one.settled() for one in self._observers)
+
     def close(self) -> None:
         """Judge and keep what is left."""
         self._lane.close()
@@ -91,10 +109,41 @@ class Live:
 
     def _observe(self, several: Sequence[_Taken]) -> None:
         for one in several:
+            kept = self._pictures.keep(one.picture) if self._pictures is not None else ""
             seen = observe_frame(
-                one.picture, one.found, request=one.request, seconds=one.seconds, model=one.model, source=one.model.name
-            )
+                one.picture, one.found, request=one.request, seconds=one.seconds, model=one.model,
+                source=one.model.name, picture=kept,
+            )  # fmt: skip
+            if not seen.prediction:
+                seen = replace(seen, prediction=",".join(sorted(box.class_name for box in one.found)))
             for observer in self._observers:
                 observer.take(seen)
             if one.request:
                 self.truth.take(seen)
+
+
+def in_common(answer: str, truth: str) -> float:
+    """What an answer is worth, given the truth, both classes with commas between: F1, so 1 or 0 for a single class."""
+    said, true = (Counter(one.strip() for one in text.split(",") if one.strip()) for text in (answer, truth))
+    whole = said.total() + true.total()
+    return 2 * (said & true).total() / whole if whole else 1.0
+
+
+@final
+class _Pictures:
+    """The newest pictures, in files with names of our own."""
+
+    def __init__(self, folder: Path, most: int) -> None:
+        with writing(folder):
+            folder.mkdir(parents=True, exist_ok=True)
+        self._folder, self._most = folder, most
+        self._kept: deque[Path] = deque(sorted(folder.glob("*.jpg")))
+
+    def keep(self, picture: npt.NDArray[np.uint8]) -> str:
+        path = self._folder / f"{time.time_ns():020d}.jpg"
+        with whole_file(path) as draft:
+            draft.write_bytes(jpeg(picture))
+        self._kept.append(path)
+        while len(self._kept) > self._most:
+            self._kept.popleft().unlink(missing_ok=True)
+        return str(path)

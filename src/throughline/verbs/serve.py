@@ -61,6 +61,7 @@ def serve(
     certificate_key: Path | None = None,
     monitor: Path | None = None,
     observations: Path | None = None,
+    keep: int = 0,
     webhook: str | None = None,
     stream: list[str] | None = None,
     dedupe: bool = False,
@@ -94,6 +95,7 @@ def serve(
         certificate_key: Its private key.
         monitor: A profile of what the model was made for (throughline monitor makes it): drift is watched as it comes.
         observations: A folder to keep what was seen in, as Parquet: figures, and no pictures.
+        keep: Keep the pictures of so many answers beside the observations, the newest.
         webhook: Where to post that an alarm went on or off.
         stream: NAME=SOURCE: a camera or stream that clients may watch by its name; there are no others.
         dedupe: Compute what is asked twice at once only once.
@@ -122,7 +124,7 @@ def serve(
         raise MissingExtra(lacking, "serving", "serve")
     from throughline.serving.opening import Monitor, Opening
 
-    live = _live(monitor, observations, webhook)
+    live = _live(monitor, observations, webhook, keep)
     opening = Opening(
         names,
         running={
@@ -185,15 +187,17 @@ def _name_in(source: str) -> str:
     return Path(source).stem
 
 
-def _live(reference: Path | None, folder: Path | None, webhook: str | None) -> Live | None:
+def _live(reference: Path | None, folder: Path | None, webhook: str | None, keep: int) -> Live | None:
     """What watches the answers, where somebody wants that."""
     if reference is None and folder is None:
+        if keep:
+            raise InputError(f"--keep {keep}: nothing says where", "give --observations FOLDER as well")
         if webhook is not None:
             raise InputError("--webhook: nothing is watched that could be told", "give --monitor PROFILE as well")
         return None
     from throughline.monitoring.live import Live
 
-    return Live(reference, folder, webhook)
+    return Live(reference, folder, webhook, keep)
 
 
 def _streams(named: list[str]) -> dict[str, str]:
