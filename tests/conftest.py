@@ -19,6 +19,13 @@ settings.register_profile("throughline", deadline=None, derandomize=True, max_ex
 settings.load_profile("throughline")
 
 sys.path.append(str(Path(__file__).parent / "video"))  # blobs.py: tests use it, and run it as a program of its own
+_NEEDED = (
+    ("no NVIDIA GPU", "an NVIDIA GPU"),
+    ("no Chromium", "Chromium"),
+    ("no BentoML", "BentoML"),
+    ("no hadolint", "hadolint"),
+    ("no kubectl", "kubectl"),
+)
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 
 
@@ -35,7 +42,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     skipped = terminalreporter.stats.get("skipped", [])
-    for reason, needed in (("no NVIDIA GPU", "an NVIDIA GPU"), ("no Chromium", "Chromium")):
+    for reason, needed in _NEEDED:
         if lacking := sum(reason in str(report.longrepr) for report in skipped):
             terminalreporter.write_line(f"NOT RUN: {lacking} tests need {needed}, and none was found", yellow=True)
 
