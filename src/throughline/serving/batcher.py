@@ -88,6 +88,7 @@ class Batcher:
         self._answered = 0
         self._timer: asyncio.TimerHandle | None = None
         self._alarm: asyncio.TimerHandle | None = None
+        self._alarm_at = math.inf
         self._closed = False
         self._idle = asyncio.Event()
         self._idle.set()
@@ -224,11 +225,11 @@ class Batcher:
         self._pump()
 
     def _wake_by(self, deadline: float) -> None:
-        if not self._rows or (self._alarm is not None and self._alarm.when() <= deadline):
+        if not self._rows or (self._alarm is not None and self._alarm_at <= deadline):
             return
         if self._alarm is not None:
             self._alarm.cancel()
-        self._alarm = self._loop.call_at(deadline, self._sweep)
+        self._alarm, self._alarm_at = self._loop.call_at(deadline, self._sweep), deadline
 
     def _give_up(self, one: Waiting) -> None:
         self._rows -= one.rows

@@ -162,10 +162,12 @@ class Watched(Spoken):
             self._head_since = time.monotonic()
         if self._ended:
             return
-        if self._body_since is None and b"pgrade" in data:
-            # no other protocol is spoken here, and a parser that hears of one loses the request that came with it
-            before, end, after = data.partition(b"\r\n\r\n")
-            data = _UPGRADE.sub(rb"\1x-noted:", before) + end + after
+        if self._body_since is None:
+            end = data.find(b"\r\n\r\n")  # what follows is a body, which nobody need search
+            if data.find(b"pgrade", 0, end if end >= 0 else len(data)) >= 0:
+                # no other protocol is spoken here, and a parser that hears of one loses the request that came with it
+                end = end if end >= 0 else len(data)
+                data = _UPGRADE.sub(rb"\1x-noted:", data[:end]) + data[end:]
         super().data_received(data)
 
     def send_400_response(self, msg: str) -> None:
@@ -184,7 +186,9 @@ class Watched(Spoken):
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """A header."""
-        self._weigh(len(name) + len(value))
+        self._head_bytes += len(name) + len(value)
+        if self._head_bytes > MOST_HEAD_BYTES:
+            self._refuse(*_HEAD)
         if self._head_since is None:
             return  # what comes after the body was in no head that anybody has checked
         if len(self.headers) >= MOST_HEADERS:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Iterator
-from typing import final
+from typing import Any, final
 
 _SECONDS = (5e-4, 1e-3, 2e-3, 5e-3, 1e-2, 2e-2, 5e-2, 0.1, 0.2, 0.5, 1, 2, 5)
 _ROWS = (1, 2, 4, 8, 16, 32, 64, 128)
@@ -48,6 +48,7 @@ class Metrics:
             registry=self.registry,
         )  # fmt: skip
         self._recent: dict[str, _Ring] = {}
+        self._failures: dict[tuple[str, str], Any] = {}
 
     def answered(self, model: str, version: str, protocol: str, stages: dict[str, float]) -> None:
         """Count an answer, and where its time went."""
@@ -63,7 +64,10 @@ class Metrics:
 
     def failed(self, kind: str, protocol: str) -> None:
         """Count a request that got no answer."""
-        self.errors.labels(kind, protocol).inc()
+        counter = self._failures.get((kind, protocol))
+        if counter is None:  # found once: what is refused must cost as little as can be
+            counter = self._failures[kind, protocol] = self.errors.labels(kind, protocol)
+        counter.inc()
 
     def latency(self, model: str) -> dict[str, float]:
         """Percentiles of the last answers, in milliseconds."""

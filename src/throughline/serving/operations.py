@@ -14,7 +14,7 @@ from throughline.serving.http import Request, Response
 from throughline.serving.refusals import Refused
 from throughline.serving.routes import Route
 from throughline.serving.served import Served
-from throughline.serving.wire import datatype
+from throughline.serving.wire import datatype, shown
 
 NAME: Final = "throughline"
 EXTENSIONS: Final = ("binary_tensor_data", "model_repository", "statistics", "model_configuration")
@@ -88,9 +88,12 @@ def routes(house: House) -> list[Route]:
         if "truth" in said and house.feedback is None:
             raise Refused(501, "nobody here keeps what is true", "start the server with: --monitor FOLDER")
         if house.feedback is not None and "truth" in said:
-            return Response.of({"known": house.feedback(said["id"], str(said["truth"])[:1000])}, 202)
+            if not isinstance(said["truth"], str):
+                raise InputError(f"the truth is {shown(said['truth'])}", 'give a text: {"truth": "car, car, dog"}')
+            return Response.of({"known": house.feedback(said["id"], said["truth"][:1000])}, 202)
         votes = house.votes.get(name)
-        known = votes is not None and votes.say(said["id"], _number(said["score"]))
+        score = _number(said["score"])
+        known = votes is not None and votes.say(said["id"], score)
         return Response.of({"known": known}, 202)
 
     async def live_figures(_: Request) -> Response:
@@ -275,14 +278,14 @@ def _reference(said: Any) -> str | None:
         return None
     if not isinstance(source, str) or not is_reference(source):
         raise InputError(
-            f"the model is {str(source)[:80]!r}", "name a registered one: models:/NAME@ALIAS or models:/NAME/3"
+            f"the model is {shown(source)}", "name a registered one: models:/NAME@ALIAS or models:/NAME/3"
         )
     return source
 
 
 def _number(value: Any) -> float:
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not abs(value) < 1e300:
-        raise InputError(f"{str(value)[:40]!r} is no number", "give a number")
+        raise InputError(f"{shown(value)} is no number", "give a number")
     return float(value)
 
 
