@@ -33,6 +33,7 @@ def to_onnx(
     trust: bool = False,
     dynamic: bool = False,
     imgsz: tuple[int, int] | None = None,
+    followed: Followed | None = None,
 ) -> Made:
     """Write a network as ONNX. Its batch stays open wherever its code allows that.
 
@@ -43,13 +44,14 @@ def to_onnx(
         trust: open a program or the pickle of a whole model that no passport of this machine vouches for.
         dynamic: leave the sides of pictures open, too: any multiples of the model's stride.
         imgsz: height and width; those of its passport when not given.
+        followed: what a .pt2 holds, where this process has just made it: following a network takes its time.
     """
     takes(source, "to_onnx", _FORMATS)
-    if source.format == "pt2":
-        network = network_of_program(source, trust=trust)
-    else:
+    if source.format != "pt2":
         network = network_of(source, class_, trust=trust, dynamic=dynamic, imgsz=imgsz)
-    found = export(network, () if source.format == "pt2" else source.outputs)
+        found = export(network, source.outputs)
+    else:
+        found = followed or export(network_of_program(source, trust=trust))
     model = _converted(source, found)
     _tidy(model, found)
     facts = graph.facts_of(source)

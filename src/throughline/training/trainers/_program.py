@@ -57,7 +57,7 @@ def write_onnx(
         program = read_artifact(folder / "program.pt2", Given(**about))
         interface: dict[str, Any] = {**interface_of(found)}  # the file says what PyTorch called them
         program = replace(program, passport=replace(program.passport, **interface))
-        graph = follow(program, [Link("to_onnx", {"trust": True})], folder / "graph", target.stem)
+        graph = follow(program, [Link("to_onnx", {"followed": found})], folder / "graph", target.stem)
         verified = verify_models(
             program, graph.artifact, data=data, arrays=arrays, steps=graph.steps, trust=True, conf=conf, part=False
         )
