@@ -25,6 +25,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -41,6 +42,7 @@ from throughline.terminal import note
 MEASURES = ("speed", "overload", "poison", "slow", "stop", "swaps")
 OBJECTIVE_MS = 250
 FACTORS = (3, 10)
+AT_ONCE = 128  # more than the 64 clients of the speeds
 SLOW, FILES = 300, 256
 
 
@@ -59,7 +61,8 @@ def main() -> None:
         if asked.soak:
             for server in servers:
                 bench.attempt(server, "soak", bench.soak)
-        for _ in range(0 if asked.soak else asked.rounds):
+        in_turns = not asked.soak and not {"speed", "overload"}.isdisjoint(asked.measure)
+        for _ in range(asked.rounds if in_turns else 0):
             for server in servers:
                 bench.attempt(server, "speed", bench.speed)
         for measure in () if asked.soak else MEASURES[2:]:
@@ -90,15 +93,28 @@ class Bench:
         note(f"{server.name}: {measure}")
         try:
             kept.setdefault(measure, []).append(how(server))
-        except Absent as why:
+        except (
+            Absent,
+            OSError,
+            RuntimeError,
+            subprocess.SubprocessError,
+        ) as why:  # it did not start, or did not live through it
+            note(f"{server.name}: {measure}: {why}")
             if measure in ("speed", "soak"):
-                kept["absent"] = str(why)
+                kept["absent"] = f"{measure}: {why}"
             else:
                 kept.setdefault(measure, []).append({"absent": str(why)})
 
     def limit(self, seconds: float) -> dict[str, float]:
         """The plain loop, in a process of its own."""
-        command = [sys.executable, "-m", "serving_peers.network", self.model, str(self.asked.threads), str(seconds)]
+        command = [
+            sys.executable,
+            "-m",
+            "serving_peers.network",
+            str(self.model),
+            str(self.asked.threads),
+            str(seconds),
+        ]
         said = subprocess.run(command, cwd=Path(__file__).parent, capture_output=True, text=True, check=True)
         found: dict[str, float] = json.loads(said.stdout)
         return found
@@ -106,26 +122,30 @@ class Bench:
     def speed(self, server: Server) -> dict[str, Any]:
         """One turn: one client, eight, sixty-four, and too many, between two measurements of the limit."""
         before = self.limit(self.asked.seconds / 2)
+        found: dict[str, Any] = {}
         with self._running(server) as running:
-            for _ in range(2):  # the second warms up what adapts itself
-                self._held(running)
-                measures.speed(running, 8, min(2.0, self.asked.seconds))
-            found: dict[str, Any] = {"idle_mb": running.memory()}
-            if "speed" in self.asked.measure:
-                for clients in (1, 8, 64):
-                    found[str(clients)] = measures.speed(running, clients, self.asked.seconds)
-                found["wrk"] = None if self.asked.quick else measures.wrk(running, 64, self.asked.seconds)
-            if "overload" in self.asked.measure:
-                # for some, sixty-four are too many already
-                peaks = [found.get(str(one)) or measures.speed(running, one, self.asked.seconds) for one in (8, 64)]
-                peak = max(one["rate"] for one in peaks)
-                seconds = 3.0 if self.asked.quick else 10.0
-                found["overload"] = [
-                    {"peak": peak, "factor": factor} | measures.overload(running, factor * peak, seconds, OBJECTIVE_MS)
-                    for factor in FACTORS
-                ]
+            self._warm(running)
+            found["idle_mb"] = running.memory()
+            for clients in (1, 8, 64):
+                found[str(clients)] = measures.speed(running, clients, self.asked.seconds)
+            if "speed" in self.asked.measure and not self.asked.quick:
+                found["wrk"] = measures.wrk(running, 64, self.asked.seconds)
         after = self.limit(self.asked.seconds / 2)
-        return found | {"limit": {name: (value + after[name]) / 2 for name, value in before.items()}}
+        found["limit"] = {name: (value + after[name]) / 2 for name, value in before.items()}
+        if "overload" in self.asked.measure:
+            found["overload"] = self._overload(server, max(found[clients]["rate"] for clients in ("8", "64")))
+        return found
+
+    def _overload(self, server: Server, peak: float) -> list[dict[str, Any]]:
+        """Where a server can be told how much to take at once, it is told what it can answer within the objective."""
+        at_once = max(2 * network.BATCH, round(0.6 * peak * OBJECTIVE_MS / 1000))
+        with self._running(server, at_once=at_once) as running:
+            self._warm(running)
+            return [
+                {"peak": peak, "factor": factor, "at_once": at_once}
+                | measures.overload(running, factor * peak, 3.0 if self.asked.quick else 10.0, OBJECTIVE_MS)
+                for factor in FACTORS
+            ]
 
     def poison(self, server: Server) -> dict[str, Any]:
         """A request that makes the network fail, and one of another size, among seven good ones."""
@@ -171,9 +191,17 @@ class Bench:
             print(f"{server.name}: {rate:.0f} requests a second, for {self.asked.soak / 60:.0f} minutes", flush=True)
             return measures.soak(running, rate, self.asked.soak)
 
-    def _running(self, server: Server, files: int | None = None, more: tuple[str, ...] = ()) -> Any:
-        rules = Rules(self.model, self.asked.threads, network.BATCH, OBJECTIVE_MS, 128)
+    def _running(
+        self, server: Server, files: int | None = None, more: tuple[str, ...] = (), at_once: int = AT_ONCE
+    ) -> AbstractContextManager[Running]:
+        rules = Rules(self.model, self.asked.threads, network.BATCH, OBJECTIVE_MS, at_once)
         return started(server, rules, self.asked.environments, files, more)
+
+    def _warm(self, running: Running) -> None:
+        """Two short loads: what adapts itself has done so after the first."""
+        for _ in range(2):
+            self._held(running)
+            measures.speed(running, 8, min(2.0, self.asked.seconds))
 
     def _held(self, running: Running) -> None:
         """That it answers what the session answers."""
@@ -230,4 +258,7 @@ def _seconds(text: str) -> float:
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except KeyboardInterrupt:
+        sys.exit(130)

@@ -116,7 +116,7 @@ def environment(server: Server, folder: Path) -> Path:
         if told.returncode == 0:
             done.write_text(" ".join(server.needs))
             return home / "bin"
-    raise Absent([line for line in told.stderr.splitlines() if "ERROR" in line][-1:] or told.stderr[-300:])
+    raise Absent(" ".join(line for line in told.stderr.splitlines() if "ERROR" in line) or told.stderr[-300:])
 
 
 @contextmanager
@@ -133,11 +133,6 @@ def started(
     programs = environment(server, venvs)
     port, spare = _free_ports(2)
     word = uuid.uuid4().hex
-    folder = Path(tempfile.mkdtemp(prefix="srv"))
-    told = {
-        "MODEL": rules.model, "PORT": port, "SPARE_PORT": spare, "THREADS": rules.threads, "BATCH": rules.batch,
-        "WAIT_MS": server.wait_ms, "OBJECTIVE_MS": rules.objective_ms, "AT_ONCE": rules.at_once, "FOLDER": folder,
-    }  # fmt: skip
     filled = {
         "bin": programs, "here": _HERE, "model": rules.model, "port": port, "spare": spare, "batch": rules.batch,
         "threads": rules.threads,
@@ -145,20 +140,29 @@ def started(
     command = [part.format_map(filled) for part in (*server.command, *more)]
     if files:
         command = ["/bin/sh", "-c", f'ulimit -n {files}; exec "$@"', "sh", *command]
-    path = f"{programs}{os.pathsep}{os.environ['PATH']}"
-    environ = {**os.environ, **{name: str(value) for name, value in told.items()}, _WORD: word, "PATH": path}
-    log = folder / "log"
-    with log.open("wb") as output:
-        process = subprocess.Popen(
-            command, env=environ, stdout=output, stderr=output, cwd=folder, start_new_session=True
-        )
-    running = Running(server, process, port, spare, word, rules.model, log)
-    try:
-        _wait(running)
-        yield running
-    finally:
-        end(running)
-        shutil.rmtree(folder, ignore_errors=True)
+    with tempfile.TemporaryDirectory(prefix="srv", ignore_cleanup_errors=True) as folder:
+        told = {
+            "MODEL": rules.model, "PORT": port, "SPARE_PORT": spare, "THREADS": rules.threads, "BATCH": rules.batch,
+            "WAIT_MS": server.wait_ms, "OBJECTIVE_MS": rules.objective_ms, "AT_ONCE": rules.at_once, "FOLDER": folder,
+            "PATH": f"{programs}{os.pathsep}{os.environ['PATH']}", _WORD: word,
+            "BENTOML_HOME": folder, "BENTOML_DO_NOT_TRACK": "True", "RAY_USAGE_STATS_ENABLED": "0",
+        }  # fmt: skip
+        log = Path(folder) / "log"
+        with log.open("wb") as output:
+            process = subprocess.Popen(
+                command,
+                env={**os.environ, **{name: str(value) for name, value in told.items()}},
+                stdout=output,
+                stderr=output,
+                cwd=folder,
+                start_new_session=True,
+            )
+        running = Running(server, process, port, spare, word, rules.model, log)
+        try:
+            _wait(running)
+            yield running
+        finally:
+            end(running)
 
 
 def end(running: Running, patience: float = 15.0) -> None:
@@ -186,7 +190,7 @@ def _wait(running: Running, seconds: float = 90.0) -> None:
             if all(ask(running.port, one, 5.0)[0] == 200 for one in (get(running.server.health), picture)):
                 return
         time.sleep(0.1)
-    last = running.log.read_text(errors="replace").strip().splitlines()[-1:]
+    last = running.log.read_text(errors="replace").strip().splitlines()[-3:]
     ended = running.process.poll()
     how = f"not well after {seconds:.0f} s" if ended is None else f"ended with {ended}"
     raise Absent(f"{how}: {' '.join(last)[-200:]}")

@@ -9,12 +9,13 @@ from typing import Any
 from throughline.terminal import table
 
 Found = dict[str, dict[str, Any]]
+_SHARES = ("refused", "late", "unanswered")
 
 
 def of(found: Found, rounds: int) -> str:
     """Every table that there are figures for, one below the other."""
     parts = [f"\n{title}\n{table(head, rows)}" for title, head, rows in _all(found, rounds) if rows]
-    parts += [f"\n{name} is not here: {kept['absent']}" for name, kept in found.items() if "absent" in kept]
+    parts += [f"\n{name} has no more figures: {kept['absent']}" for name, kept in found.items() if "absent" in kept]
     return "\n".join(parts)
 
 
@@ -35,10 +36,26 @@ def _all(found: Found, rounds: int) -> Iterator[tuple[str, tuple[str, ...], list
     yield (
         "Overload: requests come at so many times the peak, each of use within 250 ms",
         (
-            *("server", "load", "asked/s", "sent/s", "in time/s", "of peak", "refused", "too late", "unanswered"),
-            *("refusal p99", "health p99", "missed", "ops p99", "missed", "MiB before", "MiB after"),
+            "server",
+            "load",
+            "asked/s",
+            "sent/s",
+            "in time/s",
+            "of peak",
+            "refused",
+            "too late",
+            "unanswered",
+            "refusal p99",
         ),
         [row for name, several in overload.items() for row in _overload(name, several)],
+    )
+    yield (
+        "In that overload: is it well, what it holds, and how late the client itself was",
+        (
+            *("server", "load", "health p99", "missed", "other port p99", "missed"),
+            *("MiB before", "MiB after", "client late p99", "its core"),
+        ),
+        [row for name, several in overload.items() for row in _well(name, several)],
     )
     yield (
         "One poisoned request among eight: how many of the seven beside it failed",
@@ -83,7 +100,7 @@ def _speed(name: str, turns: list[dict[str, Any]]) -> Sequence[str]:
 
     core = median(turn["64"]["cpu"] / turn["64"]["seconds"] for turn in turns)
     return (
-        name, rate("64"), share("64"), rate("8"), share("8"), _middle([turn["wrk"] for turn in turns]),
+        name, rate("64"), share("64"), rate("8"), share("8"), _middle([turn.get("wrk") for turn in turns]),
         f"{median(turn['limit']['rate'] for turn in turns):.0f}", f"{100 * core:.0f} %",
         f"{median(turn['idle_mb'] for turn in turns):.0f}",
     )  # fmt: skip
@@ -91,30 +108,34 @@ def _speed(name: str, turns: list[dict[str, Any]]) -> Sequence[str]:
 
 def _alone(name: str, turns: list[dict[str, Any]]) -> Sequence[str]:
     def over(at: str) -> str:
-        return f"{median(turn['1']['latency']['200'][at] - turn['limit']['one_ms'] for turn in turns):.2f}"
+        taken = [turn["1"]["latency"]["200"][at] - turn["limit"]["one_ms"] for turn in turns if turn["1"]["rate"]]
+        return f"{median(taken):.2f}" if taken else "-"
 
     return name, over("p50"), over("p99"), f"{median(turn['limit']['one_ms'] for turn in turns):.2f}"
 
 
 def _overload(name: str, turns: list[dict[str, Any]]) -> Iterator[Sequence[str]]:
     for several in zip(*(turn["overload"] for turn in turns), strict=True):
-
-        def mid(key: str, several: Any = several) -> float:
-            return median(one[key] for one in several)
-
-        def health(which: str, several: Any = several) -> list[str]:
-            asked = [one[which] for one in several if one[which]]
-            if not asked:
-                return ["-", "-"]
-            missed, all_of = sum(one["missed"] for one in asked), sum(one["asked"] for one in asked)
-            return [f"{median(one['p99_ms'] for one in asked):.0f} ms", f"{missed} of {all_of}"]
-
+        mid = {key: median(one[key] for one in several) for key in ("asked", "sent", "good", *_SHARES)}
         yield (
-            name, f"{several[0]['factor']}x", f"{mid('asked'):.0f}", f"{mid('sent'):.0f}", f"{mid('good'):.0f}",
+            name, f"{several[0]['factor']}x", *(f"{mid[key]:.0f}" for key in ("asked", "sent", "good")),
             f"{100 * median(one['good'] / one['peak'] for one in several):.0f} %",
-            *(f"{100 * mid(key):.0f} %" for key in ("refused", "late", "unanswered")),
-            _middle([one["refused_p99_ms"] for one in several], " ms"),
-            *health("health"), *health("ops"), f"{mid('before_mb'):.0f}", f"{mid('after_mb'):.0f}",
+            *(f"{100 * mid[key]:.0f} %" for key in _SHARES), _middle([one["refused_p99_ms"] for one in several], " ms"),
+        )  # fmt: skip
+
+
+def _well(name: str, turns: list[dict[str, Any]]) -> Iterator[Sequence[str]]:
+    for several in zip(*(turn["overload"] for turn in turns), strict=True):
+        cells = []
+        for which in ("health", "ops"):
+            asked = [one[which] for one in several if one[which]]
+            missed, total = sum(one["missed"] for one in asked), sum(one["asked"] for one in asked)
+            cells += [_middle([one["p99_ms"] for one in asked], " ms"), f"{missed} of {total}" if total else "-"]
+        yield (
+            name, f"{several[0]['factor']}x", *cells,
+            *(_middle([one[key] for one in several]) for key in ("before_mb", "after_mb")),
+            _middle([one["client_late_p99_ms"] for one in several], " ms"),
+            f"{100 * median(one['client_cpu'] for one in several):.0f} %",
         )  # fmt: skip
 
 
@@ -122,7 +143,7 @@ def _once(found: Found, measure: str, cells: Callable[[dict[str, Any]], list[str
     rows: list[Sequence[str]] = []
     for name, kept in found.items():
         for one in kept.get(measure, ()):
-            rows.append((name, f"does not start: {one['absent'][:80]}") if "absent" in one else (name, *cells(one)))
+            rows.append((name, "no figure, see above") if "absent" in one else (name, *cells(one)))
     if not rows:
         return rows
     widest = max(map(len, rows))

@@ -42,6 +42,8 @@ def live(
     options = ("--keys", tokens["file"], "--max-body-mb", "8", "--timeout-ms", "5000")
     with serving(*given, *options, folder=tmp_path_factory.mktemp("server")) as server:
         yield server
+        assert '"event":"fault"' not in server.text, server.text  # nothing that any test sent was unforeseen
+        assert "Traceback" not in server.text, server.text
 
 
 @pytest.fixture
@@ -59,5 +61,3 @@ def small_picture() -> bytes:
     whole, data = cv2.imencode(".png", picture(3)[..., ::-1])
     assert whole
     return bytes(data)
-
-

@@ -123,7 +123,8 @@ def serving(
 ) -> Iterator[Live]:
     """A server for as long as the block runs; it is then asked to end, and must end well."""
     command = [str(Path(sys.executable).with_name("throughline")), "serve", *map(str, arguments), "--port", "0"]
-    command += ["--grpc-port", str(free_port()), "--ops-port", str(free_port())]
+    for option in ("--grpc-port", "--ops-port"):
+        command += [] if option in arguments else [option, str(free_port())]
     known = {name: value for name, value in os.environ.items() if not name.startswith("THROUGHLINE_")}
 
     def narrow() -> None:

@@ -96,6 +96,17 @@ def runs_on(path: Path) -> Path:
     )
 
 
+def spreads(path: Path, width: int = 2_000_000) -> Path:
+    """A number, and so many of it."""
+    return _write(
+        path,
+        [helper.make_node("Tile", ["x", "times"], ["y"])],
+        [_tensor("x", TensorProto.FLOAT, ["batch", 1])],
+        [_tensor("y", TensorProto.FLOAT, ["batch", width])],
+        [("times", np.array([1, width], np.int64))],
+    )
+
+
 def labours(path: Path, rounds: int = 400) -> Path:
     """A number given back, after so many products of matrices."""
     side = 192

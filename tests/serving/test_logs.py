@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import io
 import json
+import logging
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from throughline.serving.logs import Log, scrubber
+from throughline.serving.logs import Log, Overheard, scrubber
 
 SECRET = "Xq7canaryXq7canary"
 
@@ -33,6 +34,30 @@ def test_no_more_than_so_many_lines_a_second_and_what_is_left_out_is_counted() -
         for _ in range(500):
             log("request", status=400)
     assert len(lines(stream)) <= 50 * 12
+
+
+def test_a_flood_of_one_event_hides_no_other() -> None:
+    stream = io.StringIO()
+    log = Log(50, stream, lambda: 0.0)
+    for _ in range(1000):
+        log("request", status=404)
+    log.failure("fault", RuntimeError("look here"))
+    assert lines(stream)[-1]["error"] == "RuntimeError: look here"
+
+
+def test_of_what_a_library_says_only_where_is_written() -> None:
+    stream = io.StringIO()
+    logger, overheard = logging.getLogger("some.library"), Overheard(Log(50, stream))
+    logger.addHandler(overheard)
+    try:
+        logger.warning("a client sent %s", SECRET)
+        logger.info("nothing of note")
+    finally:
+        logger.removeHandler(overheard)
+    (line,) = lines(stream)
+    assert (line["event"], line["name"]) == ("library", "some.library")
+    assert line["where"].startswith("test_logs.py:")
+    assert SECRET not in stream.getvalue()
 
 
 def test_secrets_of_the_environment_are_in_no_line(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -172,7 +172,9 @@ WRONG: dict[str, Callable[[Any], dict[str, Any]]] = {
         "inputs": [given(module, "x", X.astype(np.float64), "FP64"), question(module)[1]]
     },
     "another shape": lambda module: {"inputs": [given(module, "x", X[:, :2], "FP32"), question(module)[1]]},
-    "numbers of rows that differ": lambda module: {"inputs": [question(module)[0], given(module, "place", PLACE[:1], "INT64")]},
+    "numbers of rows that differ": lambda module: {
+        "inputs": [question(module)[0], given(module, "place", PLACE[:1], "INT64")]
+    },
     "too many rows": lambda module: {
         "inputs": [given(module, "x", np.zeros((9, 3), np.float32), "FP32"),
                    given(module, "place", np.zeros((9, 1), np.int64), "INT64")]
@@ -273,3 +275,53 @@ def test_a_time_that_is_too_short_is_refused(client: Any) -> None:
     with pytest.raises(InferenceServerException) as refused:
         client.infer("looks", question(of(client)), timeout=1)
     assert refused.value.status() in ("503", "StatusCode.UNAVAILABLE")
+
+
+UNKNOWN = {"shared_memory_region": "a", "classification": 3, "sequence_id": 7}
+
+
+@pytest.mark.parametrize("name", UNKNOWN)
+def test_what_is_not_there_is_refused_and_not_passed_over(client: Any, name: str) -> None:
+    module = of(client)
+    wanted = module.InferRequestedOutput("y", **({"class_count": 3} if name == "classification" else {}))
+    if name == "shared_memory_region":
+        wanted.set_shared_memory("a", 12)
+    with pytest.raises(InferenceServerException, match="not known here"):
+        client.infer("looks", question(module), outputs=[wanted], sequence_id=7 * (name == "sequence_id"))
+
+
+def test_grpc_messages_that_lie_are_refused(live: Live) -> None:
+    import grpc
+    from tritonclient.grpc import service_pb2 as messages
+    from tritonclient.grpc import service_pb2_grpc
+
+    def asked(raw: list[bytes] | None = None, values: list[float] | None = None, **changes: Any) -> Any:
+        given = {"name": "x", "datatype": "FP32", "shape": [1, 3], **changes}
+        tensor = messages.ModelInferRequest.InferInputTensor(**given)
+        tensor.contents.fp32_contents.extend(values or [])
+        if values is None:
+            tensor.ClearField("contents")
+        return messages.ModelInferRequest(model_name="adds", inputs=[tensor], raw_input_contents=raw or [])
+
+    with grpc.insecure_channel(f"{HOST}:{live.grpc}") as channel:
+        stub = service_pb2_grpc.GRPCInferenceServiceStub(channel)
+        assert stub.ModelInfer(asked(values=[1, 2, 3]), timeout=30).outputs[0].shape == [1, 3]
+        for wrong in (
+            asked(), asked(values=[1, 2]), asked(raw=[b"abc"]), asked(raw=[bytes(12)] * 2),
+            asked(raw=[bytes(12)], values=[1]),
+            asked(values=[1, 2, 3], shape=[-1, 3]), asked(values=[1, 2, 3], shape=[2**62, 3]),
+            asked(values=[1], shape=[1] * 100_000), asked(values=[1, 2, 3], datatype="FP99"),
+            asked(values=[1, 2, 3], datatype="INT32"), asked(values=[1, 2, 3], name="z" * 9000),
+            asked(values=[1, float("nan"), 3]),
+        ):  # fmt: skip
+            with pytest.raises(grpc.RpcError) as refused:
+                stub.ModelInfer(wrong, timeout=30)
+            assert refused.value.code() == grpc.StatusCode.INVALID_ARGUMENT
+            assert len(refused.value.details()) < 500
+        with pytest.raises(grpc.RpcError) as refused:
+            stub.ModelInfer(asked(raw=[bytes(9 * 2**20)]), timeout=30)
+        assert refused.value.code() == grpc.StatusCode.RESOURCE_EXHAUSTED
+        for _ in range(20):
+            with pytest.raises(grpc.RpcError):
+                channel.unary_unary("/inference.GRPCInferenceService/ModelInfer")(b"\xff" * 99, timeout=30)
+        assert stub.ModelInfer(asked(values=[1, 2, 3]), timeout=30).outputs[0].name == "y"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from contextlib import suppress
 from typing import Any
 
 import ml_dtypes
@@ -33,7 +34,9 @@ def arrays_of(datatype: str) -> st.SearchStrategy[Any]:
     if datatype == "BYTES":
         return hnp.arrays(object, shapes, elements=st.text(st.characters(codec="utf-8"), max_size=9))
     if datatype == "BF16":
-        return hnp.arrays(np.float32, shapes, elements=st.floats(width=16)).map(lambda one: one.astype(dtype_of("BF16")))
+        return hnp.arrays(np.float32, shapes, elements=st.floats(width=16)).map(
+            lambda one: one.astype(dtype_of("BF16"))
+        )
     return hnp.arrays(dtype_of(datatype), shapes)
 
 
@@ -90,14 +93,31 @@ def test_a_response_of_any_numbers_is_json(array: Any) -> None:
 
 anything = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5) | st.sampled_from(sorted(TYPES)),
-    lambda inner: st.lists(inner, max_size=4)
-    | st.dictionaries(
-        st.sampled_from(
-            ["inputs", "outputs", "name", "shape", "datatype", "data", "id", "parameters", "binary_data_size",
-             "binary_data", "binary_data_output", "timeout", "priority", "x", "classification"]  # fmt: skip
-        ),
-        inner,
-        max_size=6,
+    lambda inner: (
+        st.lists(inner, max_size=4)
+        | st.dictionaries(
+            st.sampled_from(
+                [
+                    "inputs",
+                    "outputs",
+                    "name",
+                    "shape",
+                    "datatype",
+                    "data",
+                    "id",
+                    "parameters",
+                    "binary_data_size",
+                    "binary_data",
+                    "binary_data_output",
+                    "timeout",
+                    "priority",
+                    "x",
+                    "classification",
+                ]
+            ),
+            inner,
+            max_size=6,
+        )
     ),
     max_leaves=25,
 )
@@ -136,12 +156,8 @@ def test_garbage_is_refused(body: bytes, length: int | None) -> None:
 
 
 def refused_or_read(body: bytes, length: int | None) -> None:
-    try:
-        asked = read_request(body, length, INPUTS)
-    except InputError as error:
-        assert error.fix
-        return
-    assert asked.feeds.keys() == {"x", "text", "yes"}
+    with suppress(InputError):
+        assert read_request(body, length, INPUTS).feeds.keys() == {"x", "text", "yes"}
 
 
 @pytest.mark.parametrize("where", ["id", "shape", "data", "name", "timeout", "priority", "binary_data_size"])

@@ -57,6 +57,7 @@ class App:
             response, status = self._refused(error, route), status_of(error)
         finally:
             house.metrics.in_flight.dec()
+            scope["throughline.over"] = True
             if (served := scope.get("throughline.inside")) is not None:
                 served.inside -= 1
         if scope["method"] == "HEAD" and response.stream is not None:

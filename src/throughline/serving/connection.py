@@ -27,7 +27,7 @@ HEAD_SECONDS: Final = 5.0
 BODY_SECONDS: Final = 5.0
 BODY_RATE: Final = 16_384
 """Bytes a second, beyond the first seconds, below which a body is not coming but being kept away."""
-READ_SECONDS: Final = 10.0
+READ_SECONDS: Final = 5.0
 """So long an answer may lie here that its client does not fetch, or fetches more slowly than a body may come."""
 CRUMB: Final = 64
 MOST_CRUMBS: Final = 10_000
@@ -102,6 +102,7 @@ class Watched(Spoken):
         self._body_since: float | None = None
         self._unread: tuple[float, int] | None = None
         self._got = self._chunks = self._head_bytes = 0
+        self._asks: Served | None = None
         self._ended = False  # nothing more that it sends is looked at
         self._passing = False  # a request that was refused already, whose body still comes
         self.leaving: set[asyncio.Future[Any]] = set()
@@ -206,9 +207,7 @@ class Watched(Spoken):
             return
         self.scope["throughline.leaving"] = self.leaving  # type: ignore[typeddict-unknown-key]
         super().on_headers_complete()
-        if served is not None:
-            served.inside += 1
-            self.scope["throughline.inside"] = served  # type: ignore[typeddict-unknown-key]
+        self._asks = served
 
     def on_message_complete(self) -> None:
         """The request is whole."""
@@ -219,7 +218,11 @@ class Watched(Spoken):
                 self.timeout_keep_alive, self.timeout_keep_alive_handler
             )
         elif not self._deaf:
+            if self._asks is not None and "throughline.over" not in self.scope:
+                self._asks.inside += 1  # not before: whoever only begins to ask takes nobody's place
+                self.scope["throughline.inside"] = self._asks  # type: ignore[typeddict-unknown-key]
             super().on_message_complete()
+        self._asks = None
 
     def on_body(self, body: bytes) -> None:
         """A piece of the body."""

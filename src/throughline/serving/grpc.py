@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -12,10 +13,23 @@ import numpy as np
 from throughline.contracts.artifacts import Array
 from throughline.contracts.errors import InputError, ThroughlineError, Unavailable, nearest
 from throughline.serving.house import House
+from throughline.serving.json_bodies import MOST_VALUES
 from throughline.serving.operations import EXTENSIONS, NAME, about, config_of, load_from, repository, statistics
 from throughline.serving.refusals import kind_of, status_of
 from throughline.serving.served import Served
-from throughline.serving.wire import complete, datatype, dtype_of, from_bytes, held_to, timeout_of, to_bytes, whole
+from throughline.serving.wire import (
+    MOST_AXES,
+    complete,
+    datatype,
+    dtype_of,
+    from_bytes,
+    held_to,
+    shown,
+    supported,
+    timeout_of,
+    to_bytes,
+    whole,
+)
 
 _CONTENTS: Final = {
     "BOOL": "bool_contents", "INT8": "int_contents", "INT16": "int_contents", "INT32": "int_contents",
@@ -31,6 +45,7 @@ _CODES: Final = {
 
 async def listening(house: House, host: str, port: int, certificate: Path | None, key: Path | None) -> tuple[Any, int]:
     """A gRPC server that listens, and its port."""
+    os.environ.setdefault("GRPC_VERBOSITY", "NONE")  # else it has a line for every handshake that fails
     import grpc
     from tritonclient.grpc import service_pb2_grpc
 
@@ -41,6 +56,7 @@ async def listening(house: House, host: str, port: int, certificate: Path | None
             ("grpc.max_send_message_length", -1),
             ("grpc.so_reuseport", 0),
             ("grpc.max_metadata_size", 65_536),
+            ("grpc.server_handshake_timeout_ms", 5_000),
         ]
     )
     service_pb2_grpc.add_GRPCInferenceServiceServicer_to_server(_servicer(house), server)
@@ -92,15 +108,18 @@ def _servicer(house: House) -> Any:
     async def inferred(request: Any) -> Any:
         began = time.perf_counter()
         served = served_of(request)
+        for one in (request, *request.outputs):
+            supported(one.parameters)
         feeds = _feeds(request, served)
         parameters = {name: _parameter(value) for name, value in request.parameters.items()}
         timeout = timeout_of(parameters.get("timeout"))
         read = time.perf_counter()
         priority = whole(parameters.get("priority", 0), "priority")
-        if house.sharing is not None:
-            done = await house.sharing.ask(served, feeds, timeout, priority)
-        else:
-            done = await served.ask(feeds, timeout, priority)
+        with served.held():
+            if house.sharing is not None:
+                done = await house.sharing.ask(served, feeds, timeout, priority)
+            else:
+                done = await served.ask(feeds, timeout, priority)
         response = messages.ModelInferResponse(
             model_name=served.name, model_version=served.version, id=request.id[:200]
         )
@@ -209,11 +228,12 @@ def _feeds(request: Any, served: Served) -> dict[str, Array]:
             raise InputError(f"there is no input '{tensor.name[:80]}'", nearest(tensor.name[:80], known))
         if tensor.name in feeds:
             raise InputError(f"input '{tensor.name}' is given twice", "give each input once")
-        if any(one.startswith("shared_memory") for one in tensor.parameters):
-            raise InputError("shared memory is not known here", "send the tensor")
+        supported(tensor.parameters)
         shape = tuple(tensor.shape)
-        if min(shape, default=0) < 0:
-            raise InputError(f"input '{tensor.name}': its shape is {list(shape)}", "give a list of sizes")
+        if len(shape) > MOST_AXES or min(shape, default=0) < 0:
+            raise InputError(f"input '{tensor.name}': its shape is {shown(shape)}", "give a list of sizes")
+        if raw and tensor.HasField("contents"):
+            raise InputError(f"input '{tensor.name}' is given as bytes and as values", "send one of them")
         if raw:
             feeds[tensor.name] = from_bytes(memoryview(raw[at]), tensor.datatype, shape, spec)
             continue
@@ -223,7 +243,10 @@ def _feeds(request: Any, served: Served) -> dict[str, Array]:
         if field is None:
             raise InputError(f"input '{tensor.name}': {tensor.datatype} is sent as bytes", "use raw_input_contents")
         try:
-            values = list(getattr(tensor.contents, field))
+            contents = getattr(tensor.contents, field)
+            if len(contents) > MOST_VALUES:
+                raise InputError(f"input '{tensor.name}': {len(contents):,} values", "send them as raw_input_contents")
+            values = list(contents)
             feeds[tensor.name] = np.array(values, object if dtype == "str" else dtype).reshape(shape)
         except (ValueError, OverflowError) as error:
             raise InputError(f"input '{tensor.name}': {error}", "let shape and contents agree") from None

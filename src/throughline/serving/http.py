@@ -16,6 +16,7 @@ from typing import Any, Final, TypeAlias, final
 from urllib.parse import parse_qsl
 
 from throughline.contracts.errors import InputError, ThroughlineError
+from throughline.serving.json_bodies import parsed
 from throughline.serving.refusals import Refused, status_of
 
 Scope: TypeAlias = dict[str, Any]
@@ -91,7 +92,7 @@ class Request:
     async def json(self) -> Any:
         """The body as JSON."""
         try:
-            return json.loads(await self.body() or b"null")
+            return parsed(await self.body() or b"null")
         except (ValueError, RecursionError) as error:
             raise InputError(f"the body is no JSON: {str(error)[:120]}", "send JSON") from None
 

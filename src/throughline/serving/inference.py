@@ -18,12 +18,13 @@ from throughline.serving import schemas
 from throughline.serving.batcher import Answered
 from throughline.serving.house import House
 from throughline.serving.http import Request, Response, refusal
+from throughline.serving.json_bodies import LONG, plain
 from throughline.serving.multipart import images_of
 from throughline.serving.pictures import said_of
 from throughline.serving.refusals import Refused
 from throughline.serving.routes import Route
 from throughline.serving.served import Served
-from throughline.serving.wire import complete, held_to, plain, read_request, values_of, write_response
+from throughline.serving.wire import complete, held_to, read_request, values_of, write_response
 
 _OCTETS: Final = b"application/octet-stream"
 _EVENTS: Final = b"text/event-stream"
@@ -75,7 +76,11 @@ async def _infer(house: House, request: Request) -> Response:
             answered = await house.sharing.ask(served, asked.feeds, timeout, asked.priority)
         else:
             answered = await _gone(request, served.ask(asked.feeds, timeout, asked.priority))
-    parts, head = write_response(asked, answered.outputs, name, served.version)
+    written = asked, answered.outputs, name, served.version
+    if sum(array.size for array in answered.outputs.values()) > LONG:
+        parts, head = await asyncio.to_thread(write_response, *written)
+    else:
+        parts, head = write_response(*written)
     _count(house, served, request, asked.id, began, read - began, answered)
     _shadow(house, name, asked.feeds, answered)
     if head is None:
@@ -184,8 +189,8 @@ async def _watched(
         except ThroughlineError as error:
             yield _event("error", json.loads(refusal(error).parts[0]) | {"frames": count})
         finally:
-            getattr(frames, "close", lambda: None)()
             until.close()
+            getattr(frames, "close", lambda: None)()
 
     return Response(200, kind=_EVENTS, headers=((b"cache-control", b"no-store"),), stream=events())
 

@@ -8,12 +8,14 @@ itself keeps secret in its environment.
 from __future__ import annotations
 
 import json
+import logging
 import os
 import re
 import sys
 import time
 import traceback
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any, Final, TextIO, final
 
 _SECRET_NAMES: Final = re.compile(r"key|token|secret|passw|credential|auth|cookie|session", re.IGNORECASE)
@@ -31,29 +33,39 @@ _LOOKS_SECRET: Final = (
 _SHORTEST: Final = 6
 
 
+@dataclass(slots=True)
+class _Measure:
+    left: float
+    since: float
+    left_out: int = 0
+
+
 @final
 class Log:
-    """Lines of JSON, at most ``most`` a second; what was left out is counted, and said with the next."""
+    """Lines of JSON, at most ``most`` a second of each event; what was left out is counted, and said with the next.
+
+    Each event has its own measure, so that a flood of one hides none of another.
+    """
 
     def __init__(
         self, most: int = 50, stream: TextIO | None = None, clock: Callable[[], float] = time.monotonic
     ) -> None:
         self._most, self._stream, self._clock = most, stream, clock
-        self._left, self._since, self._left_out = float(most), clock(), 0
+        self._measures: dict[str, _Measure] = {}
         self._scrub = scrubber(os.environ)
 
     def __call__(self, event: str, **fields: Any) -> None:
         """Write a line."""
-        now = self._clock()
-        self._left = min(float(self._most), self._left + (now - self._since) * self._most)
-        self._since = now
-        if self._left < 1:
-            self._left_out += 1
+        now, most = self._clock(), float(self._most)
+        measure = self._measures.setdefault(event, _Measure(most, now))
+        measure.left, measure.since = min(most, measure.left + (now - measure.since) * most), now
+        if measure.left < 1:
+            measure.left_out += 1
             return
-        self._left -= 1
+        measure.left -= 1
         line = {"time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()), "event": event, **fields}
-        if self._left_out:
-            line["left_out"], self._left_out = self._left_out, 0
+        if measure.left_out:
+            line["left_out"], measure.left_out = measure.left_out, 0
         said = {name: self._scrub(value) if isinstance(value, str) else value for name, value in line.items()}
         print(json.dumps(said, separators=(",", ":"), default=str), file=self._stream or sys.stderr, flush=True)
 
@@ -63,6 +75,20 @@ class Log:
         where = [f"{os.path.basename(one.filename)}:{one.lineno} {one.name}" for one in frames]
         said = self._scrub(f"{type(error).__name__}: {error}")[:300]  # cleared, then cut: half a secret is one
         self(event, error=said, where=" < ".join(reversed(where)), **fields)
+
+
+@final
+class Overheard(logging.Handler):
+    """What libraries say: that they did and where, but not what, since a client may have put it into their mouths."""
+
+    def __init__(self, log: Log) -> None:
+        super().__init__(logging.WARNING)
+        self._log = log
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write down where something was said."""
+        if record.name.partition(".")[0] != "throughline":  # we say what we have to say ourselves
+            self._log("library", name=record.name, where=f"{record.filename}:{record.lineno}")
 
 
 def scrubber(environment: Mapping[str, str]) -> Callable[[str], str]:

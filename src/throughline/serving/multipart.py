@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Final
 
 from throughline.contracts.errors import InputError
@@ -9,6 +10,8 @@ from throughline.serving.http import Request
 from throughline.serving.refusals import Refused
 
 FIELD: Final = "image"
+_MOST_PARTS: Final = 500
+_SMALL: Final = 2**18
 
 
 async def images_of(request: Request, most: int) -> list[tuple[str, bytes | bytearray]]:
@@ -16,7 +19,10 @@ async def images_of(request: Request, most: int) -> list[tuple[str, bytes | byte
     kind = request.header(b"content-type") or ""
     if not kind.lower().startswith("multipart/form-data"):
         return [("the picture", await request.body())]
-    return _parts(kind, bytes(await request.body()), most)
+    body = bytes(await request.body())
+    if len(body) > _SMALL:
+        return await asyncio.to_thread(_parts, kind, body, most)  # it is read in Python, which others can interrupt
+    return _parts(kind, body, most)
 
 
 def _parts(kind: str, body: bytes, most: int) -> list[tuple[str, bytes | bytearray]]:
@@ -31,10 +37,13 @@ def _parts(kind: str, body: bytes, most: int) -> list[tuple[str, bytes | bytearr
     header, value = bytearray(), bytearray()
     current: dict[str, str] = {}
     data = bytearray()
-    headers = 0
+    headers = parts = 0
 
     def on_part_begin() -> None:
-        nonlocal headers
+        nonlocal headers, parts
+        parts += 1
+        if parts > _MOST_PARTS:
+            raise Refused(413, f"the form has more than {_MOST_PARTS} parts", "send fewer")
         current.clear()
         data.clear()
         headers = 0

@@ -65,7 +65,9 @@ def routes(house: House) -> list[Route]:
         return Response.of({})
 
     async def stage(request: Request) -> Response:
-        served = await house.shelf.stage(request.path["name"], _reference(await request.json()) or "")
+        if (source := _reference(await request.json())) is None:
+            raise InputError("the body names no model", 'send {"model": "models:/NAME@ALIAS"}')
+        served = await house.shelf.stage(request.path["name"], source)
         return Response.of({"name": served.name, "version": served.version})
 
     async def traffic(request: Request) -> Response:
@@ -270,10 +272,13 @@ def figures(house: House) -> dict[str, Any]:
 
 def _reference(said: Any) -> str | None:
     """A registered model that an admin names; nothing where the body says nothing."""
-    parameters = said.get("parameters") if isinstance(said, dict) else None
-    source = said.get("model") if isinstance(said, dict) else None
-    if source is None and isinstance(parameters, dict):
-        source = parameters.get("model")
+    said = {} if said is None else said
+    parameters = said.get("parameters", {}) if isinstance(said, dict) else None
+    if not isinstance(parameters, dict):
+        raise InputError("the body is no object, or its parameters are none", 'send {"model": "models:/NAME@ALIAS"}')
+    if unknown := [name for name in parameters if name != "model"]:
+        raise InputError(f"the parameter '{unknown[0][:40]}' is not known here", "name a 'model', or nothing")
+    source = said.get("model", parameters.get("model"))
     if source is None:
         return None
     if not isinstance(source, str) or not is_reference(source):

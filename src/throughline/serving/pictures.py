@@ -80,8 +80,11 @@ class Eyes:
         self._pool.shutdown()
 
     def _decoded(self, data: bytes | bytearray, name: str) -> npt.NDArray[np.uint8]:
+        import cv2
+
         if not data:
             raise InputError(f"{name}: it is empty", "send a picture")
+        cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)  # what is wrong is said to who sent it
         width, height = size_of(bytes(data))
         if width * height > self._most:
             raise Refused(

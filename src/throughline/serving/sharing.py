@@ -9,9 +9,11 @@ from __future__ import annotations
 import asyncio
 import hashlib
 from collections import OrderedDict
+from contextlib import suppress
 from typing import final
 
 from throughline.serving.batcher import Answered, Feeds
+from throughline.serving.refusals import Refused
 from throughline.serving.served import Served
 
 
@@ -38,9 +40,11 @@ class Sharing:
             self._cache.move_to_end(name)
             self.kept += 1
             return known[0]
-        if self._dedupe and (coming := self._coming.get(name)) is not None:
-            self.shared += 1
-            return await asyncio.shield(coming)
+        while self._dedupe and (coming := self._coming.get(name)) is not None and not coming.done():
+            with suppress(Refused):  # whoever asked first had less time, or meant less by it
+                answered = await asyncio.shield(coming)
+                self.shared += 1
+                return answered
         answer = served.ask(feeds, timeout, priority)
         if self._dedupe:
             self._coming[name] = answer

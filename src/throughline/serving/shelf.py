@@ -137,11 +137,12 @@ class Shelf:
         """Open another version beside those that serve; nothing goes to it yet."""
         model = self.model(name)
         async with model.changing:
+            before = model.current
             version, path = await asyncio.to_thread(_version, source, list(model.versions))
             if version in model.versions:
                 return model.versions[version]
             found = await asyncio.to_thread(opened, path, self.running)
-            if problem := _incompatible(model.current.inputs, found.session.inputs):
+            if problem := _incompatible(before.inputs, found.session.inputs):
                 await asyncio.to_thread(found.session.close)
                 raise Refused(409, f"version {version} of '{name}' {problem}", "serve it under a name of its own")
             served = Served(

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import math
 import reprlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, final
 
@@ -18,6 +18,7 @@ import numpy as np
 from throughline.contracts.artifacts import Array, TensorSpec
 from throughline.contracts.errors import InputError, nearest
 from throughline.models.backends import ANY_SHAPE, UNKNOWN
+from throughline.serving.json_bodies import listed, parsed
 
 TYPES: Final[Mapping[str, str]] = {
     "BOOL": "bool", "UINT8": "uint8", "UINT16": "uint16", "UINT32": "uint32", "UINT64": "uint64",
@@ -27,8 +28,11 @@ TYPES: Final[Mapping[str, str]] = {
 """The protocol's names of types, and ours."""
 NAMES: Final[Mapping[str, str]] = {ours: theirs for theirs, ours in TYPES.items()}
 _MOST_ELEMENTS: Final = 2**31
+_MOST_TEXTS: Final = 500_000
 _MOST_SHOWN: Final = 80
-_UNSUPPORTED: Final = ("shared_memory_region", "shared_memory_byte_size", "shared_memory_offset", "classification")
+MOST_AXES: Final = 16
+_UNSUPPORTED: Final = ("shared_memory_region", "shared_memory_byte_size", "shared_memory_offset", "classification",
+                       "sequence_id")  # fmt: skip
 
 
 @final
@@ -116,6 +120,12 @@ def timeout_of(value: Any) -> float | None:
     return microseconds / 1e6 if microseconds > 0 else None
 
 
+def supported(names: Container[str]) -> None:
+    """Refuse parameters that would change the answer, and change nothing here."""
+    if lacking := [name for name in _UNSUPPORTED if name in names]:
+        raise InputError(f"the parameter '{lacking[0]}' is not known here", "send tensors, and take tensors")
+
+
 def whole(value: Any, name: str) -> int:
     """A parameter that is a whole number."""
     if isinstance(value, str) and value.removeprefix("-").isdecimal() and len(value) < 20:
@@ -177,7 +187,7 @@ def write_response(
     if asked.wanted is not None and (unknown := [name for name in asked.wanted if name not in outputs]):
         raise InputError(f"there is no output '{unknown[0][:80]}'", nearest(unknown[0][:80], outputs))
     wanted = asked.wanted if asked.wanted is not None else dict.fromkeys(outputs, asked.binary)
-    said, tail = [], list[bytes]()
+    said, tail = list[str](), list[bytes]()
     for name, binary in wanted.items():
         array = outputs[name]
         one: dict[str, Any] = {"name": name, "datatype": datatype(array.dtype.name), "shape": list(array.shape)}
@@ -185,28 +195,11 @@ def write_response(
             data = to_bytes(array)
             one["parameters"] = {"binary_data_size": len(data)}
             tail.append(data)
-        else:
-            one["data"] = plain(array)
-        said.append(one)
-    head: dict[str, Any] = {"model_name": model, "model_version": version, "outputs": said}
-    if asked.id:
-        head["id"] = asked.id
-    written = json.dumps(head, separators=(",", ":")).encode()
-    return [written, *tail], (len(written) if tail or asked.binary else None)
-
-
-def plain(array: Array) -> list[Any]:
-    """An array's values one after the other, as JSON can say them: what is no number is null."""
-    if array.dtype.kind in "OSU":
-        return [
-            one.decode("utf-8", "replace") if isinstance(one, bytes) else str(one) for one in array.ravel().tolist()
-        ]
-    if array.dtype.kind not in "biuf":
-        array = array.astype(np.float32)
-    values: list[Any] = array.ravel().tolist()
-    if array.dtype.kind == "f" and not np.isfinite(array).all():
-        return [value if math.isfinite(value) else None for value in values]
-    return values
+        written = json.dumps(one, separators=(",", ":"))
+        said.append(written if binary else f'{written[:-1]},"data":{listed(array)}}}')
+    head = {"model_name": model, "model_version": version, **({"id": asked.id} if asked.id else {})}
+    whole_head = f'{json.dumps(head, separators=(",", ":"))[:-1]},"outputs":[{",".join(said)}]}}'.encode()
+    return [whole_head, *tail], (len(whole_head) if tail or asked.binary else None)
 
 
 def to_bytes(array: Array) -> bytes:
@@ -248,7 +241,7 @@ def values_of(data: Any, spec: TensorSpec, dtype: str | None = None) -> Array:
 
 def _json(text: bytes) -> dict[str, Any]:
     try:
-        said = json.loads(text)
+        said = parsed(text)
     except (ValueError, RecursionError) as error:
         raise InputError(f"the request is no JSON: {str(error)[:120]}", "send an inference request as JSON") from None
     if not isinstance(said, dict):
@@ -281,7 +274,7 @@ def _shape(tensor: Mapping[str, Any], name: str) -> tuple[int, ...]:
     shape = tensor.get("shape")
     if (
         not isinstance(shape, list)
-        or len(shape) > 16
+        or len(shape) > MOST_AXES
         or not all(isinstance(one, int) and not isinstance(one, bool) and 0 <= one < 2**31 for one in shape)
     ):
         raise InputError(f"input '{name[:80]}': its shape is {shown(shape)}", "give a list of sizes")
@@ -292,8 +285,7 @@ def _parameters(part: Mapping[str, Any]) -> Mapping[str, Any]:
     parameters = part.get("parameters") or {}
     if not isinstance(parameters, dict):
         raise InputError("'parameters' is no object", "give names and values")
-    if lacking := [name for name in _UNSUPPORTED if name in parameters]:
-        raise InputError(f"the parameter '{lacking[0]}' is not known here", "send tensors, and take tensors")
+    supported(parameters)
     return parameters
 
 
@@ -318,7 +310,9 @@ def _from_json(tensor: Mapping[str, Any], name: str, spec: TensorSpec, shape: tu
 
 def _strings(data: memoryview, shape: tuple[int, ...], name: str) -> Array:
     found, at = list[str](), 0
-    while at + 4 <= len(data):
+    if math.prod(shape) > _MOST_TEXTS:
+        raise InputError(f"input '{name}': {list(shape)} are too many texts at once", "send fewer")
+    while len(found) <= _MOST_TEXTS and at + 4 <= len(data):
         length = int.from_bytes(data[at : at + 4], "little")
         if at + 4 + length > len(data):
             break

@@ -115,6 +115,9 @@ def serve(
     for flag, seconds in (("max-latency-ms", max_latency_ms), ("timeout-ms", timeout_ms), ("grace-s", grace_s)):
         if not 0 <= seconds < 1e7:
             raise InputError(f"--{flag} {seconds:g}: it is no time to wait", "give 0 or more")
+    for flag, size in (("max-body-mb", max_body_mb), ("cache-mb", cache_mb)):
+        if not 0 <= size < 1e7:
+            raise InputError(f"--{flag} {size:g}: it is no size", "give 0 or more")
     for flag, number in (("port", port), ("grpc-port", grpc_port), ("ops-port", ops_port)):
         if not 0 <= number < 65_536:
             raise InputError(f"--{flag} {number}: there is no such port", "give 0 to 65535")
@@ -175,7 +178,7 @@ def _named(models: tuple[str, ...]) -> dict[str, str]:
             name = _name_in(source)
         if name in found:
             raise InputError(f"two models are called '{name}'", "give them names: one=A.onnx two=B.onnx")
-        if not name or len(name) > 100 or not all(one.isalnum() or one in "-_." for one in name):
+        if not name.strip(".") or len(name) > 100 or not all(one.isalnum() or one in "-_." for one in name):
             raise InputError(f"'{name[:100]}' is no name for a model", "letters, digits, '-', '_' and '.': NAME=MODEL")
         found[name] = source
     return found

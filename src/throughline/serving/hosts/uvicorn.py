@@ -13,13 +13,15 @@ import socket
 import ssl
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
 from typing import Any, Final
 
 from throughline.contracts.errors import InputError, Unavailable
 from throughline.plugins import Plugin
 from throughline.serving.app import App
 from throughline.serving.hosts import Address, Begin, End
+from throughline.serving.logs import Overheard
 
 _SWITCH: Final = 5e-4
 """Seconds after which a thread that computes in Python lets another go on; the default is ten times that."""
@@ -49,31 +51,56 @@ def run(begin: Begin, end: End, address: Address, up: Callable[[str, int, int | 
 
 
 async def _served(begin: Begin, end: End, address: Address, up: Callable[[str, int, int | None], None]) -> None:
+    tls = _tls(address)
+    with ExitStack() as held:
+        listener = held.enter_context(_listen(address.host, address.port))
+        ops = None if address.ops_port is None else held.enter_context(_listen(address.host, address.ops_port))
+        app, ops_app = await begin()
+
+        def listening() -> None:
+            up(address.host, listener.getsockname()[1], None if ops is None else ops.getsockname()[1])
+
+        await _answering(app, ops_app, listener, ops, tls, end, listening)
+
+
+async def _answering(
+    app: App,
+    ops_app: App,
+    listener: socket.socket,
+    ops: socket.socket | None,
+    tls: Mapping[str, Any],
+    end: End,
+    listening: Callable[[], None],
+) -> None:
     import uvicorn
     from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
     from throughline.serving.connection import Crowd, Watched
 
-    listener = _listen(address.host, address.port)
-    ops = None if address.ops_port is None else _listen(address.host, address.ops_port)
-    app, ops_app = await begin()
     crowd = Crowd(app.house)
     protocol = type("Here", (Watched, HttpToolsProtocol), {"crowd": crowd})
     config = uvicorn.Config(
         app, http=protocol, ws="none", lifespan="off", log_config=None, access_log=False, server_header=False,
-        date_header=False, proxy_headers=False, timeout_keep_alive=30, backlog=_BACKLOG, **_tls(address),
+        date_header=False, proxy_headers=False, timeout_keep_alive=30, backlog=_BACKLOG, **tls,
     )  # fmt: skip
     server, loop = _server(config), asyncio.get_running_loop()
     loop.set_exception_handler(lambda _, context: _told(app, context))
+    before = {sign: signal.getsignal(sign) for sign in _SIGNS}
     for sign in _SIGNS:
         loop.add_signal_handler(sign, lambda: _stop(app, server))
     beside = None if ops is None else _Beside(ops_app, ops)
     watching = asyncio.create_task(crowd.watch())
-    up(address.host, listener.getsockname()[1], None if ops is None else ops.getsockname()[1])
+    overheard = Overheard(app.house.log)
+    logging.getLogger().addHandler(overheard)
+    listening()
     try:
         await server.serve(sockets=[listener])
         await end()
     finally:
+        for sign, handler in before.items():
+            loop.remove_signal_handler(sign)
+            signal.signal(sign, handler)
+        logging.getLogger().removeHandler(overheard)
         watching.cancel()
         if beside is not None:
             beside.close()
@@ -136,7 +163,7 @@ def _listen(host: str, port: int) -> socket.socket:
     try:
         listener.bind((host, port))
         listener.listen(_BACKLOG)
-    except (OSError, OverflowError) as error:
+    except (OSError, OverflowError, UnicodeError) as error:
         listener.close()
         reason = getattr(error, "strerror", None) or str(error)
         raise Unavailable(f"cannot listen on {host}:{port}: {reason}", "give another --host or --port") from None
