@@ -188,7 +188,7 @@ class Bench:
         with self._running(server) as running:
             self._held(running)
             rate = measures.speed(running, 8, self.asked.seconds)["rate"] / 2
-            print(f"{server.name}: {rate:.0f} requests a second, for {self.asked.soak / 60:.0f} minutes", flush=True)
+            print(f"{server.name}: {rate:.0f} requests a second, for {self.asked.soak / 60:.1f} minutes", flush=True)
             return measures.soak(running, rate, self.asked.soak)
 
     def _running(

@@ -1,6 +1,6 @@
 """A server that is started, asked in three ways, and ended: pictures as they are, and Triton's client.
 
-    python examples/serve.py model.onnx picture.jpg
+python examples/serve.py model.onnx picture.jpg
 """
 
 from __future__ import annotations

@@ -17,15 +17,31 @@ import pytest
 import served_models as made
 from live_server import HOST, Live, head, serving, tensor
 
+from throughline.models.session import open_model
+
 QUESTION = {"inputs": [tensor("x", [1, 1], "FP32", [5])]}
 BODY = json.dumps(QUESTION).encode()
 INFER = "/v2/models/slow/infer"
+LEFT = 'throughline_errors_total{kind="client_left",protocol="http"}'
+
+
+@pytest.fixture(scope="module")
+def rounds(tmp_path_factory: pytest.TempPathFactory) -> int:
+    """How much work takes a good tenth of a second here."""
+    few = 100
+    with open_model(made.labours(tmp_path_factory.mktemp("timed") / "few.onnx", few), backend="onnxruntime") as model:
+        seconds = []
+        for _ in range(5):
+            began = time.perf_counter()
+            model.predict({"x": np.ones((1, 1), np.float32)})
+            seconds.append(time.perf_counter() - began)
+    return max(few, round(few * 0.12 / min(seconds)))
 
 
 @pytest.fixture
-def slow(tmp_path: Path) -> Path:
-    """A model that takes a good part of a second for a question."""
-    return made.labours(tmp_path / "slow.onnx", 250)
+def slow(tmp_path: Path, rounds: int) -> Path:
+    """A model that takes its time."""
+    return made.labours(tmp_path / "slow.onnx", rounds)
 
 
 def busy(live: Live, how_many: int) -> None:
@@ -91,7 +107,7 @@ def test_asked_twice_it_ends_at_once(slow: Path, tmp_path: Path, grace: str) -> 
     options = ("--timeout-ms", "60000", "--max-batch-size", "1", "--grace-s", grace)
     with serving(slow, *options, folder=tmp_path, ended=(-signal.SIGTERM,)) as live:
         waiting = [live.raw(head("POST", INFER, f"Content-Length: {len(BODY)}") + BODY) for _ in range(40)]
-        busy(live, 40)
+        busy(live, 15)
         live.process.send_signal(signal.SIGTERM)
         live.said("draining")
         began = time.monotonic()
@@ -110,15 +126,16 @@ def test_who_leaves_is_forgotten(slow: Path, tmp_path: Path) -> None:
             live.raw(head("POST", "/predict", f"Content-Length: {len(ROWS)}", "Content-Type: application/json") + ROWS)
             for _ in range(10)
         ]
-        busy(live, 40)
+        busy(live, 20)
         for connection in left:
             connection.close()
         until = time.monotonic() + 30
         while live.metric("throughline_in_flight") > 1:
             assert time.monotonic() < until
         assert live.ask("POST", INFER, QUESTION)[0] == 200
-        assert live.metric(rows) <= 12  # those that had begun, or were answered before they left
-        assert live.metric('throughline_errors_total{kind="client_left",protocol="http"}') >= 28
+        computed, given_up = live.metric(rows) - 1, live.metric(LEFT)
+        assert computed <= 30
+        assert 40 - computed <= given_up <= 40
         assert '"event":"fault"' not in live.text
 
 
@@ -133,7 +150,7 @@ def test_who_only_begins_to_ask_takes_nobodys_place(slow: Path, tmp_path: Path) 
         for connection in begun:
             connection.sendall(BODY[1:])
         answers = [connection.makefile("rb").readline().split()[1] for connection in begun]
-        assert set(answers) == {b"200", b"503"}
+        assert {b"200"} <= set(answers) <= {b"200", b"503"}
         assert live.ask("POST", INFER, QUESTION)[0] == 200  # and all of them are over
         for connection in begun:
             connection.close()
@@ -146,24 +163,31 @@ def test_over_grpc_who_leaves_is_forgotten_too(slow: Path, tmp_path: Path) -> No
         with triton.InferenceServerClient(f"{HOST}:{live.grpc}") as client:
             asked = triton.InferInput("x", [1, 1], "FP32").set_data_from_numpy(np.ones((1, 1), np.float32))
             ended: queue.Queue[object] = queue.Queue()
-            for _ in range(30):
-                client.async_infer("slow", [asked], lambda result, error: ended.put(error), client_timeout=0.5)
+            calls = [client.async_infer("slow", [asked], lambda result, error: ended.put(error)) for _ in range(30)]
+            until = time.monotonic() + 30
+            while live.metric('throughline_queue_rows{model="slow",version="1"}') < 15:
+                assert time.monotonic() < until
+            for call in calls:
+                call.cancel()
             errors = [ended.get(timeout=30) for _ in range(30)]
-            assert sum(error is not None for error in errors) > 15
+            assert sum(error is not None for error in errors) >= 10
             assert client.infer("slow", [asked]).as_numpy("y")[0, 0] == 1
         assert live.metric(rows) <= sum(error is None for error in errors) + 5
         assert '"event":"fault"' not in live.text
 
 
 def test_what_is_too_much_is_refused_at_once_and_says_when_to_come_again(slow: Path, tmp_path: Path) -> None:
-    options = ("--timeout-ms", "1000", "--max-batch-size", "1")
+    options = ("--timeout-ms", "60000", "--max-batch-size", "1")
     with serving(slow, *options, folder=tmp_path) as live, ThreadPoolExecutor(40) as pool:
         gate = threading.Barrier(40)
+        began = time.monotonic()
+        assert live.ask("POST", INFER, QUESTION)[0] == 200
+        short = {"X-Timeout-Ms": str(round(8e3 * (time.monotonic() - began)))}
 
         def ask() -> tuple[int, dict[str, str], float]:
             gate.wait()
             began = time.monotonic()
-            status, _, headers = live.ask("POST", INFER, QUESTION)
+            status, _, headers = live.ask("POST", INFER, QUESTION, short)
             return status, headers, time.monotonic() - began
 
         found = [one.result() for one in [pool.submit(ask) for _ in range(40)]]

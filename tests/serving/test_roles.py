@@ -19,7 +19,7 @@ WHO = ("nobody", "stranger", "infer", "admin")
 def closed(tmp_path_factory: pytest.TempPathFactory, tokens: dict[str, str]) -> Iterator[Live]:
     """A server where nobody may do anything without a key."""
     folder = tmp_path_factory.mktemp("closed")
-    options = ("--keys", tokens["file"], "--anonymous=false")
+    options = ("--keys", tokens["file"], "--private")
     with serving(f"adds={made.adds(folder / 'adds.onnx')}", *options, folder=folder) as server:
         yield server
 

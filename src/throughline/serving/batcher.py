@@ -85,7 +85,7 @@ class Batcher:
         self._running: dict[int, tuple[float, list[Waiting]]] = {}
         self._rows = self._ahead = self._number = 0
         self._last_arrival = self._last_answer = -math.inf
-        self._answered = 0
+        self._expected = 0
         self._timer: asyncio.TimerHandle | None = None
         self._alarm: asyncio.TimerHandle | None = None
         self._alarm_at = math.inf
@@ -246,10 +246,11 @@ class Batcher:
 
     def _worth_waiting(self, first: Waiting, rows: int, now: float) -> float:
         """Until when to wait for more: not at all where nobody was just answered who could ask again."""
-        expected = self._answered if now - self._last_answer < _SOON else 0
+        expected = self._expected if now - self._last_answer < _SOON else 0
         if rows >= min(self.limits.rows, expected):
             return now
-        return min(first.arrived + self.limits.latency, self._last_arrival + _GAP)
+        since = max(first.arrived, self._last_answer)  # before that the model was busy, and nobody waited for others
+        return min(since + self.limits.latency, max(self._last_arrival, self._last_answer) + _GAP)
 
     def _start(self, line: deque[Waiting]) -> None:
         batch, rows, now = list[Waiting](), 0, self._loop.time()
@@ -279,9 +280,7 @@ class Batcher:
         self.pace.saw(rows, ran.seconds)
         self._watch(rows, ran.seconds)
         now = self._loop.time()
-        if now - self._last_answer > _GAP:
-            self._answered = 0
-        self._answered, self._last_answer = rows, now
+        self._expected, self._last_answer = rows + self._rows, now
         for one, outputs in zip(batch, ran.answers, strict=True):
             if one.answer.done():
                 continue

@@ -41,6 +41,11 @@ _RESERVE: Final = 96
 """Descriptors that are left for models, files and everything else."""
 
 
+_TICK: Final = 0.01
+_BEHIND: Final = 0.025
+"""Being so many seconds behind, the server lets go of those that it refuses."""
+
+
 @final
 class Crowd:
     """All connections of a server.
@@ -80,6 +85,14 @@ class Crowd:
         one.gone()
         if one.transport is not None:
             one.transport.abort()  # also where it is closing already, and waits for a client that does not read
+
+    async def feel(self) -> None:
+        """Know how far behind this process is, by how late it wakes up; quick to notice, slower to forget."""
+        while self.house is not None:
+            asleep = time.monotonic()
+            await asyncio.sleep(_TICK)
+            late = max(0.0, time.monotonic() - asleep - _TICK)
+            self.house.lag = max(late, 0.8 * self.house.lag)
 
     async def watch(self) -> None:
         """Cut off those that keep us waiting, for as long as the server runs."""
@@ -206,6 +219,7 @@ class Watched(Spoken):
         if self._deaf or self._passing:
             return
         self.scope["throughline.leaving"] = self.leaving  # type: ignore[typeddict-unknown-key]
+        self.scope["throughline.since"] = self._body_since  # type: ignore[typeddict-unknown-key]
         super().on_headers_complete()
         self._asks = served
 
@@ -248,7 +262,8 @@ class Watched(Spoken):
         if wait is None:
             return served
         self._passing = True
-        keep = self.parser.should_keep_alive() and not self.expect_100_continue
+        # who is let go need not be read to the end, and comes back through the door, where the queue is the kernel's
+        keep = self.parser.should_keep_alive() and not self.expect_100_continue and house.lag < _BEHIND
         self.transport.write(
             b"HTTP/1.1 503 Service Unavailable\r\ncontent-type: application/json\r\nretry-after: %d\r\n"
             b"content-length: %d\r\n%s\r\n%s"

@@ -50,6 +50,7 @@ class House:
     Attributes:
         streams: cameras and the like that the operator lets clients watch, by name; there are no others.
         version: of the product.
+        lag: how many seconds the server itself is behind, with what has come and nobody has looked at.
         ready: it is willing to take requests; False from the moment on that it is asked to end.
         grace: the seconds between being asked to end and taking no more connections.
         feedback: hears what clients say of answers, beyond the votes.
@@ -70,6 +71,7 @@ class House:
     watch: Watch | None = None
     version: str = ""
     ready: bool = True
+    lag: float = 0.0
     grace: float = 0.0
     began: float = field(default_factory=time.time)
     votes: dict[str, Votes] = field(default_factory=dict)
@@ -91,7 +93,8 @@ class House:
     def busy(self, served: Served, headers: Sequence[tuple[bytes, bytes]]) -> float | None:
         """After how many seconds to come again with a request of these headers, where there is no time for it now."""
         said = next((value for name, value in headers if name == b"x-timeout-ms"), b"")
-        wait = served.busy(int(said) / 1e3 if said.isdigit() and len(said) < 10 else served.running.timeout)
+        timeout = int(said) / 1e3 if said.isdigit() and len(said) < 10 else served.running.timeout
+        wait = served.busy(timeout, self.lag)
         if wait is not None:
             self.metrics.failed("overload", "http")
         return wait

@@ -71,7 +71,7 @@ async def _infer(house: House, request: Request) -> Response:
     with house.shelf.find(name, request.path.get("version")).held() as served:
         body = await request.body()
         asked = read_request(body, request.number(b"inference-header-content-length"), served.inputs)
-        read, timeout = time.perf_counter(), _timeout(request) if asked.timeout is None else asked.timeout
+        read, timeout = time.perf_counter(), _left(request, served, asked.timeout)
         if house.sharing is not None:
             answered = await house.sharing.ask(served, asked.feeds, timeout, asked.priority)
         else:
@@ -93,7 +93,7 @@ async def _predict(house: House, request: Request) -> Response:
     with _asked_for(house, request).held() as served:
         if kind == "application/json":
             return await _rows(house, served, request)
-        began, timeout = time.perf_counter(), _timeout(request)
+        began, timeout = time.perf_counter(), _left(request, served)
         pictures = await images_of(request, house.bounds.pictures)
         seeing = asyncio.gather(*(house.eyes.see(served, data, name, timeout) for name, data in pictures))
         seen = await _gone(request, seeing)
@@ -128,7 +128,7 @@ async def _rows(house: House, served: Served, request: Request) -> Response:
                 raise InputError(f"input '{spec.name}': {str(error)[:120]}", f"the model takes {spec}") from None
             held_to(feeds[spec.name].shape, spec)
     began = time.perf_counter()
-    answered = await _gone(request, served.ask(complete(feeds, served.inputs), _timeout(request)))
+    answered = await _gone(request, served.ask(complete(feeds, served.inputs), _left(request, served)))
     _count(house, served, request, request.header(b"x-request-id") or "", began, 0.0, answered)
     outputs = {name: {"shape": list(one.shape), "data": plain(one)} for name, one in answered.outputs.items()}
     return Response.of({"model": served.name, "version": served.version, "outputs": outputs})
@@ -209,10 +209,12 @@ def _asked_for(house: House, request: Request) -> Served:
     return house.shelf.find(name)
 
 
-def _timeout(request: Request) -> float | None:
-    """The seconds in which an answer is wanted; a header in milliseconds."""
-    value = request.number(b"x-timeout-ms")
-    return value / 1e3 if value else None
+def _left(request: Request, served: Served, said: float | None = None) -> float:
+    """The seconds that are left for an answer, of those that the client or the server gives it."""
+    header = request.number(b"x-timeout-ms")
+    whole = said if said is not None else header / 1e3 if header else served.running.timeout
+    since: float | None = request.scope.get("throughline.since")
+    return whole if since is None else whole - (time.monotonic() - since)
 
 
 async def _gone(request: Request, answer: asyncio.Future[_T]) -> _T:

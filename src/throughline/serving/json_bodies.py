@@ -24,6 +24,9 @@ LONG: Final = 50_000
 _SMALL: Final = 2**18
 _PIECE: Final = 10_000
 
+written = json.JSONEncoder(separators=(",", ":")).encode
+"""A value as JSON, without spaces."""
+
 
 def parsed(text: bytes | bytearray) -> Any:
     """What a client says.
@@ -46,8 +49,10 @@ def parsed(text: bytes | bytearray) -> Any:
 
 def listed(array: Array) -> str:
     """An array's values one after the other, as a JSON list."""
+    if array.size <= _PIECE:
+        return written(plain(array))
     flat = array.ravel()
-    pieces = (json.dumps(plain(flat[at : at + _PIECE]), separators=(",", ":")) for at in range(0, flat.size, _PIECE))
+    pieces = (written(plain(flat[at : at + _PIECE])) for at in range(0, flat.size, _PIECE))
     return f"[{','.join(piece[1:-1] for piece in pieces)}]"
 
 

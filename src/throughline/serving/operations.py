@@ -282,9 +282,7 @@ def _reference(said: Any) -> str | None:
     if source is None:
         return None
     if not isinstance(source, str) or not is_reference(source):
-        raise InputError(
-            f"the model is {shown(source)}", "name a registered one: models:/NAME@ALIAS or models:/NAME/3"
-        )
+        raise InputError(f"the model is {shown(source)}", "name a registered one: models:/NAME@ALIAS or models:/NAME/3")
     return source
 
 

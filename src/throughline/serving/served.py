@@ -125,19 +125,20 @@ class Served:
         if rows > self.rows:
             raise InputError(f"{rows} rows at once; the model takes at most {self.rows}", "send several requests")
         kind = tuple((name, feeds[name].dtype.str, feeds[name].shape[1:]) for name in self._specs)
-        limit = self.running.timeout if timeout is None else timeout
+        limit = _OF_TIMEOUT * (self.running.timeout if timeout is None else timeout)
         return self.batcher.ask(feeds, rows, kind if self.rows > 1 else (object(),), limit, priority)
 
-    def busy(self, timeout: float) -> float | None:
+    def busy(self, timeout: float, lag: float) -> float | None:
         """After how many seconds to come again, where a request that came now would not be answered in time.
 
-        Everything that is on its way through the server counts, also what has not yet come as far as the queue.
+        Everything that is on its way through the server counts, also what has not yet come as far as the queue, and
+        how far the server itself is behind (``lag``), on the way there and on the way back.
         """
         batches = self.inside // self.rows
-        if not batches:
+        if not batches and 2 * lag < _OF_TIMEOUT * timeout:
             return None
         full = self.batcher.pace.of(self.rows) / self.session.lanes
-        late = (batches + 1) * full - _OF_TIMEOUT * timeout
+        late = (batches + 1) * full + 2 * lag - _OF_TIMEOUT * timeout
         return max(late, full) if late > 0 else None
 
     @contextmanager

@@ -6,7 +6,6 @@ JSON ends. Those bytes become arrays as they lie there: no number of theirs is e
 
 from __future__ import annotations
 
-import json
 import math
 import reprlib
 from collections.abc import Container, Mapping, Sequence
@@ -18,7 +17,7 @@ import numpy as np
 from throughline.contracts.artifacts import Array, TensorSpec
 from throughline.contracts.errors import InputError, nearest
 from throughline.models.backends import ANY_SHAPE, UNKNOWN
-from throughline.serving.json_bodies import listed, parsed
+from throughline.serving.json_bodies import listed, parsed, written
 
 TYPES: Final[Mapping[str, str]] = {
     "BOOL": "bool", "UINT8": "uint8", "UINT16": "uint16", "UINT32": "uint32", "UINT64": "uint64",
@@ -195,10 +194,10 @@ def write_response(
             data = to_bytes(array)
             one["parameters"] = {"binary_data_size": len(data)}
             tail.append(data)
-        written = json.dumps(one, separators=(",", ":"))
-        said.append(written if binary else f'{written[:-1]},"data":{listed(array)}}}')
+        about = written(one)
+        said.append(about if binary else f'{about[:-1]},"data":{listed(array)}}}')
     head = {"model_name": model, "model_version": version, **({"id": asked.id} if asked.id else {})}
-    whole_head = f'{json.dumps(head, separators=(",", ":"))[:-1]},"outputs":[{",".join(said)}]}}'.encode()
+    whole_head = f'{written(head)[:-1]},"outputs":[{",".join(said)}]}}'.encode()
     return [whole_head, *tail], (len(whole_head) if tail or asked.binary else None)
 
 

@@ -56,7 +56,7 @@ def serve(
     conf: float = 0.25,
     iou: float = 0.7,
     keys: Path | None = None,
-    anonymous: bool = True,
+    private: bool = False,
     certificate: Path | None = None,
     certificate_key: Path | None = None,
     monitor: Path | None = None,
@@ -90,7 +90,7 @@ def serve(
         conf: The least confidence of an object.
         iou: Two boxes that overlap more are one object.
         keys: A file of API keys; make one with: throughline key NAME --keys FILE.
-        anonymous: Whoever has no key may ask models; nobody without a key may change what is served.
+        private: Nobody may ask models without a key, either; what is served is never changed without one.
         certificate: A PEM certificate, for TLS.
         certificate_key: Its private key.
         monitor: A profile of what the model was made for (throughline monitor makes it): drift is watched as it comes.
@@ -135,7 +135,7 @@ def serve(
             "max_latency": max_latency_ms / 1e3, "max_queue": max_queue, "timeout": timeout_ms / 1e3,
             "conf": conf, "iou": iou, "trust": trust,
         },
-        keys=keys, anonymous=anonymous, body=int(max_body_mb * 2**20), grace=grace_s, watch=_frames_of, say=note,
+        keys=keys, anonymous=not private, body=int(max_body_mb * 2**20), grace=grace_s, watch=_frames_of, say=note,
         streams=_streams(stream or []), dedupe=dedupe, cache=int(cache_mb * 2**20), version=__version__,
         monitor=None if live is None else Monitor(
             lambda request, served, seen: live.see(

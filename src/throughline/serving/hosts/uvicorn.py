@@ -89,7 +89,7 @@ async def _answering(
     for sign in _SIGNS:
         loop.add_signal_handler(sign, lambda: _stop(app, server))
     beside = None if ops is None else _Beside(ops_app, ops)
-    watching = asyncio.create_task(crowd.watch())
+    watching = [asyncio.create_task(one) for one in (crowd.watch(), crowd.feel())]
     overheard = Overheard(app.house.log)
     logging.getLogger().addHandler(overheard)
     listening()
@@ -101,7 +101,8 @@ async def _answering(
             loop.remove_signal_handler(sign)
             signal.signal(sign, handler)
         logging.getLogger().removeHandler(overheard)
-        watching.cancel()
+        for one in watching:
+            one.cancel()
         if beside is not None:
             beside.close()
 
