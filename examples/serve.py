@@ -1,9 +1,7 @@
-"""A server that is started, asked in three ways, and ended: pictures as they are, and Triton's client.
+"""A server that is started, asked for a picture and by Triton's client, and ended.
 
-python examples/serve.py model.onnx picture.jpg
+Try it: python examples/serve.py model.onnx picture.jpg
 """
-
-from __future__ import annotations
 
 import json
 import re
@@ -17,31 +15,20 @@ import tritonclient.http as triton
 
 
 def main(model: str, picture: str) -> None:
-    command = ["throughline", "serve", f"street={model}", "--port", "0", "--grpc-port", "0", "--ops-port", "0"]
-    server = subprocess.Popen(
-        [str(Path(sys.executable).parent / command[0]), *command[1:]], stderr=subprocess.PIPE, text=True
-    )
-    assert server.stderr is not None
+    program = [str(Path(sys.executable).with_name("throughline")), "serve", f"street={model}"]
+    ports = ["--port=0", "--grpc-port=0", "--ops-port=0"]
+    server = subprocess.Popen(program + ports, stderr=subprocess.PIPE, text=True)
     try:
-        said = iter(server.stderr)
+        said = iter(server.stderr or ())
         address = next(found[1] for line in said if (found := re.search(r"serving on http://(\S+)", line)))
-
-        asked = urllib.request.Request(f"http://{address}/predict", Path(picture).read_bytes())
-        with urllib.request.urlopen(asked) as answer:
+        with urllib.request.urlopen(f"http://{address}/predict", Path(picture).read_bytes()) as answer:
             found = json.load(answer)
         print(f"{len(found['detections'])} objects on a picture of {found['width']}x{found['height']}")
-
         with triton.InferenceServerClient(address) as client:
-            (takes,) = client.get_model_metadata("street")["inputs"]
             images = np.random.default_rng(0).random((1, 3, 64, 96), np.float32)
-            tensor = triton.InferInput(takes["name"], images.shape, "FP32")
+            tensor = triton.InferInput("images", images.shape, "FP32")
             tensor.set_data_from_numpy(images)
-            outputs = client.infer("street", [tensor]).get_response()["outputs"]
-        print("tensors:", {one["name"]: one["shape"] for one in outputs})
-
-        with urllib.request.urlopen(f"http://{address}/metrics") as answer:
-            counted = [line for line in answer.read().decode().splitlines() if "requests_total{" in line]
-        print(*counted, sep="\n")
+            print("scores and boxes:", client.infer("street", [tensor]).as_numpy("output0").shape)
     finally:
         server.terminate()
         print("exit code", server.wait(30))

@@ -122,7 +122,7 @@ def test_wrong_usage_is_one_clear_error(
 
 
 def test_pictures_that_nobody_labelled_decide_nothing(model: Path, streets: Path, tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="nobody has said what is on these pictures"):
+    with pytest.raises(InputError, match="nobody has said what is on these 8 pictures"):
         search(model, streets.parent / "images" / "val", tmp_path / "search")
 
 

@@ -159,13 +159,14 @@ def test_the_command_says_what_is_wrong_before_it_begins(here: Path, capsys: pyt
 
 
 def test_a_loss_that_is_no_number_ends_the_run(here: Path) -> None:
+    before = signal.getsignal(signal.SIGINT)
     held = dict(np.load("rows.npz"))
     held["x"][3, 2] = np.nan
     np.savez("broken.npz", **held)
     with pytest.raises(InputError, match="the loss is nan in epoch"):
         throughline.train(Path("small.yaml"), data="broken.npz", name="broken", device="cpu", log="jsonl")
     assert json.loads(Path("runs/train-broken/run.json").read_text())["state"] == "failed"
-    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    assert signal.getsignal(signal.SIGINT) is before
 
 
 def test_data_that_are_not_as_they_were_locked_are_not_learned_from(here: Path) -> None:

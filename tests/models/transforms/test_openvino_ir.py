@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import onnx
+import onnxruntime
 import openvino
 import pytest
 from onnx import TensorProto, helper, numpy_helper
@@ -78,7 +79,7 @@ def test_int8_leaves_decoding_and_kept_nodes_alone(tmp_path: Path) -> None:
 
 
 def test_a_proof_on_openvino_catches_what_it_makes_of_a_graph_for_nvidia(tmp_path: Path) -> None:
-    """OpenVINO 2026.4 moves the rounding of joined tensors onto each of them, and gets signed numbers wrong there."""
+    """OpenVINO 2026.4 moves the rounding of joined tensors onto each, and may get signed numbers wrong there."""
     dice, node = np.random.default_rng(0), helper.make_node
     kernels = {"a": (16, 3, 3, 3), "b": (16, 16, 3, 3), "c": (8, 32, 1, 1)}
     nodes = [
@@ -103,7 +104,8 @@ def test_a_proof_on_openvino_catches_what_it_makes_of_a_graph_for_nvidia(tmp_pat
     onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8), parent)
     x = dice.normal(0, 1, (4, 3, 16, 16)).astype(np.float32)
     feeds = [{"x": one[None]} for one in x]
-    passed = {}
+    right = onnxruntime.InferenceSession(parent).run(None, {"x": x})[0].ravel()
+    passed, alike = {}, {}
     for kind in ("cpu", "nvidia"):
         made = tmp_path / f"{kind}.onnx"
         TRANSFORMS.make("int8", read_artifact(parent), made, feeds=lambda: iter(feeds), for_=kind)
@@ -111,7 +113,11 @@ def test_a_proof_on_openvino_catches_what_it_makes_of_a_graph_for_nvidia(tmp_pat
         for path in (made, made.with_suffix(".xml")):
             proof = verify_models(read_artifact(parent), read_artifact(path), arrays={"x": x}, asked="int8", part=False)
             passed[path.name] = proof.verdict.passed
-    assert passed == {"cpu.onnx": True, "cpu.xml": True, "nvidia.onnx": True, "nvidia.xml": False}
+            with open_model(path) as session:
+                said = session.predict({"x": x})["y"].ravel()
+            alike[path.name] = float(right @ said / np.linalg.norm(right) / np.linalg.norm(said))
+    assert passed == {name: cosine > 0.97 for name, cosine in alike.items()}  # not every processor gets it wrong
+    assert all(passed[name] for name in ("cpu.onnx", "cpu.xml", "nvidia.onnx"))
 
 
 def test_nobody_is_told_about_it(tmp_path: Path) -> None:
