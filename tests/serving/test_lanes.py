@@ -48,7 +48,7 @@ def test_poison_of_any_kind_fails_alone_and_its_neighbours_answers_are_the_same_
         elif kind == "place":
             one["place"][0, 0] = 99
     ran = answered(looks_up.predict, feeds)
-    for kind, answer, expected in zip(kinds, ran.answers, alone, strict=True):
+    for kind, answer, expected in zip(kinds, ran, alone, strict=True):
         if kind == "sound":
             assert isinstance(answer, dict)
             assert answer["y"].tobytes() == expected.tobytes()
@@ -61,18 +61,18 @@ def test_poison_of_any_kind_fails_alone_and_its_neighbours_answers_are_the_same_
 def test_what_is_no_number_is_found_in_every_type_that_has_it(dtype: Any) -> None:
     feeds = [{"x": np.array([[value]], dtype)} for value in (1.0, np.nan, np.inf, 2.0)]
     ran = answered(lambda batch: {"y": batch["x"]}, feeds)
-    assert [isinstance(one, InputError) for one in ran.answers] == [False, True, True, False]
+    assert [isinstance(one, InputError) for one in ran] == [False, True, True, False]
 
 
 def test_large_numbers_whose_sum_is_infinite_are_numbers() -> None:
     most = np.finfo(np.float32).max
     ran = answered(lambda batch: {"y": batch["x"]}, [{"x": np.full((1, 4), most, np.float32)}] * 2)
-    assert all(isinstance(one, dict) for one in ran.answers)
+    assert all(isinstance(one, dict) for one in ran)
 
 
 def test_an_output_that_is_not_by_row_is_worked_out_for_each_alone() -> None:
     ran = answered(lambda batch: {"sum": batch["x"].sum(keepdims=True)[0]}, [{"x": np.full((1, 1), 2.0)}] * 3)
-    assert [one["sum"].item() for one in ran.answers if isinstance(one, dict)] == [2.0, 2.0, 2.0]
+    assert [one["sum"].item() for one in ran if isinstance(one, dict)] == [2.0, 2.0, 2.0]
 
 
 def test_a_model_that_fails_whoever_asks_is_a_fault_of_the_servers() -> None:
@@ -80,13 +80,13 @@ def test_a_model_that_fails_whoever_asks_is_a_fault_of_the_servers() -> None:
         raise RuntimeError("it is broken")
 
     ran = answered(fails, [{"x": np.ones((1, 1))}] * 2)
-    assert [status_of(one) for one in ran.answers if isinstance(one, Exception)] == [500, 500]
+    assert [status_of(one) for one in ran if isinstance(one, Exception)] == [500, 500]
 
 
 def test_a_feed_without_an_axis_is_answered() -> None:
     ran = answered(lambda feeds: {"y": feeds["x"] * 2}, [{"x": np.array(2.0)}])
-    assert isinstance(ran.answers[0], dict)
-    assert ran.answers[0]["y"] == 4.0
+    assert isinstance(ran[0], dict)
+    assert ran[0]["y"] == 4.0
 
 
 def test_a_thread_outlives_whatever_a_batch_does_to_it() -> None:

@@ -37,7 +37,7 @@ class Ran:
 
 @final
 class Lanes:
-    """So many threads that run one model, each a batch at a time."""
+    """So many batches at once, and one more thread that makes the next one ready while the model runs."""
 
     def __init__(self, predict: Predict, count: int, name: str) -> None:
         """``predict`` runs the model; ``count`` calls of it may go on side by side."""
@@ -46,9 +46,9 @@ class Lanes:
         self._work: queue.SimpleQueue[tuple[Sequence[Mapping[str, Array]], Callable[[Ran], None]] | None] = (
             queue.SimpleQueue()
         )
-        self._busy = 0
+        self._busy, self._model = 0, threading.Semaphore(count)
         self._threads = [
-            threading.Thread(target=self._serve, name=f"{name}-{one}", daemon=True) for one in range(count)
+            threading.Thread(target=self._serve, name=f"{name}-{one}", daemon=True) for one in range(count + 1)
         ]
         for thread in self._threads:
             thread.start()
@@ -78,8 +78,18 @@ class Lanes:
     def _serve(self) -> None:
         while (work := self._work.get()) is not None:
             feeds, done = work
+            spent = [0.0]
+
+            def in_turn(batch: Mapping[str, Array], spent: list[float] = spent) -> dict[str, Array]:
+                with self._model:
+                    started = time.perf_counter()
+                    try:
+                        return self._predict(batch)
+                    finally:
+                        spent[0] += time.perf_counter() - started
+
             try:
-                ran = answered(self._predict, feeds)
+                ran = Ran(answered(in_turn, feeds), spent[0])
             except Exception as error:  # memory is full, say: the thread goes on
                 ran = Ran([_said(error) for _ in feeds], 0.0)
             try:
@@ -88,9 +98,8 @@ class Lanes:
                 return
 
 
-def answered(predict: Predict, feeds: Sequence[Mapping[str, Array]]) -> Ran:
+def answered(predict: Predict, feeds: Sequence[Mapping[str, Array]]) -> list[Outcome]:
     """Run these as one batch, those apart that cannot be run."""
-    started = time.perf_counter()
     answers: list[Outcome] = [{} for _ in feeds]
     sound = list(range(len(feeds)))
     batch = together(feeds)
@@ -104,7 +113,7 @@ def answered(predict: Predict, feeds: Sequence[Mapping[str, Array]]) -> Ran:
     if sound:
         for at, outcome in zip(sound, _outcomes(predict, [feeds[at] for at in sound], batch), strict=True):
             answers[at] = outcome
-    return Ran(answers, time.perf_counter() - started)
+    return answers
 
 
 def together(feeds: Sequence[Mapping[str, Array]]) -> Mapping[str, Array]:
