@@ -24,6 +24,7 @@ from throughline.serving.refusals import Refused
 
 Outcome: TypeAlias = dict[str, Array] | Exception
 Predict: TypeAlias = Callable[[Mapping[str, Array]], dict[str, Array]]
+_Work: TypeAlias = "tuple[int, Sequence[Mapping[str, Array]], Callable[[Ran], None]]"
 
 
 @final
@@ -43,10 +44,9 @@ class Lanes:
         """``predict`` runs the model; ``count`` calls of it may go on side by side."""
         self._predict, self.count = predict, count
         self._loop = asyncio.get_running_loop()
-        self._work: queue.SimpleQueue[tuple[Sequence[Mapping[str, Array]], Callable[[Ran], None]] | None] = (
-            queue.SimpleQueue()
-        )
-        self._busy, self._model = 0, threading.Semaphore(count)
+        self._work: queue.SimpleQueue[_Work | None] = queue.SimpleQueue()
+        self._busy = 0
+        self._turn, self._given, self._ended = threading.Condition(), 0, 0
         self._threads = [
             threading.Thread(target=self._serve, name=f"{name}-{one}", daemon=True) for one in range(count + 1)
         ]
@@ -66,7 +66,8 @@ class Lanes:
             self._busy -= 1
             done(ran)
 
-        self._work.put((feeds, ended))
+        self._work.put((self._given, feeds, ended))
+        self._given += 1
 
     def close(self) -> None:
         """End the threads once they have done what they were given."""
@@ -77,21 +78,27 @@ class Lanes:
 
     def _serve(self) -> None:
         while (work := self._work.get()) is not None:
-            feeds, done = work
+            number, feeds, done = work
             spent = [0.0]
 
-            def in_turn(batch: Mapping[str, Array], spent: list[float] = spent) -> dict[str, Array]:
-                with self._model:
-                    started = time.perf_counter()
-                    try:
-                        return self._predict(batch)
-                    finally:
-                        spent[0] += time.perf_counter() - started
+            def in_turn(
+                batch: Mapping[str, Array], number: int = number, spent: list[float] = spent
+            ) -> dict[str, Array]:
+                with self._turn:
+                    self._turn.wait_for(lambda: number < self._ended + self.count)
+                started = time.perf_counter()
+                try:
+                    return self._predict(batch)
+                finally:
+                    spent[0] += time.perf_counter() - started
 
             try:
                 ran = Ran(answered(in_turn, feeds), spent[0])
             except Exception as error:  # memory is full, say: the thread goes on
                 ran = Ran([_said(error) for _ in feeds], 0.0)
+            with self._turn:
+                self._ended += 1
+                self._turn.notify_all()
             try:
                 self._loop.call_soon_threadsafe(done, ran)
             except RuntimeError:  # the loop is closed, and nobody waits
