@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 import socket
+import time
 import zlib
 from contextlib import suppress
 from typing import Any
@@ -303,3 +304,11 @@ def test_more_things_than_can_be_read_at_once_are_not_read(live: Live) -> None:
     part = b'--b\r\nContent-Disposition: form-data; name="other"\r\n\r\nx\r\n'
     form = {"Content-Type": "multipart/form-data; boundary=b"}
     assert live.ask("POST", "/predict?model=blobs", part * 100_000, form)[0] == 413
+
+
+def test_how_long_a_client_takes_to_send_is_no_part_of_its_time(live: Live) -> None:
+    asks = head("POST", INFER, f"Content-Length: {len(BODY)}", "X-Timeout-Ms: 400") + BODY
+    with live.raw(asks[:-5]) as connection:
+        time.sleep(0.8)  # longer than it gives the answer
+        connection.sendall(asks[-5:])
+        assert connection.recv(64).startswith(b"HTTP/1.1 200")

@@ -39,8 +39,6 @@ _HEAD: Final = ("431 Request Header Fields Too Large", "the head of the request 
 _UPGRADE: Final = re.compile(rb"(^|\n)upgrade[ \t]*:", re.IGNORECASE)
 _RESERVE: Final = 96
 """Descriptors that are left for models, files and everything else."""
-
-
 _TICK: Final = 0.01
 _BEHIND: Final = 0.025
 """Being so many seconds behind, the server lets go of those that it refuses."""
@@ -200,9 +198,7 @@ class Watched(Spoken):
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """A header."""
-        self._head_bytes += len(name) + len(value)
-        if self._head_bytes > MOST_HEAD_BYTES:
-            self._refuse(*_HEAD)
+        self._weigh(len(name) + len(value))
         if self._head_since is None:
             return  # what comes after the body was in no head that anybody has checked
         if len(self.headers) >= MOST_HEADERS:
@@ -219,7 +215,6 @@ class Watched(Spoken):
         if self._deaf or self._passing:
             return
         self.scope["throughline.leaving"] = self.leaving  # type: ignore[typeddict-unknown-key]
-        self.scope["throughline.since"] = self._body_since  # type: ignore[typeddict-unknown-key]
         super().on_headers_complete()
         self._asks = served
 
@@ -232,6 +227,8 @@ class Watched(Spoken):
                 self.timeout_keep_alive, self.timeout_keep_alive_handler
             )
         elif not self._deaf:
+            # its time begins now: how long a client takes to send is no part of it
+            self.scope["throughline.since"] = time.monotonic()  # type: ignore[typeddict-unknown-key]
             if self._asks is not None and "throughline.over" not in self.scope:
                 self._asks.inside += 1  # not before: whoever only begins to ask takes nobody's place
                 self.scope["throughline.inside"] = self._asks  # type: ignore[typeddict-unknown-key]

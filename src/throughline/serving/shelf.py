@@ -113,18 +113,9 @@ class Shelf:
                         known.shadow = None  # it is asked in earnest now
                     self._move(known, {version: 1.0})
                 return known.versions[version]
-            found = await asyncio.to_thread(opened, path, self.running)
-            if before is not None:
-                if before.artifact.sha256 == found.artifact.sha256:
-                    await asyncio.to_thread(found.session.close)
-                    return before
-                if problem := _incompatible(before.inputs, found.session.inputs):
-                    await asyncio.to_thread(found.session.close)
-                    raise Refused(409, f"version {version} of '{name}' {problem}", "unload the model first")
-            served = Served(
-                name, version, found, self.running,
-                lambda rows, seconds: self.metrics.batch(name, version, rows, seconds),
-            )  # fmt: skip
+            served = await self._opened(name, version, path, before, "unload the model first")
+            if served is before:
+                return served
             known.source = wanted
             known.versions[version] = served
             self.models[name] = known
@@ -141,15 +132,9 @@ class Shelf:
             version, path = await asyncio.to_thread(_version, source, list(model.versions))
             if version in model.versions:
                 return model.versions[version]
-            found = await asyncio.to_thread(opened, path, self.running)
-            if problem := _incompatible(before.inputs, found.session.inputs):
-                await asyncio.to_thread(found.session.close)
-                raise Refused(409, f"version {version} of '{name}' {problem}", "serve it under a name of its own")
-            served = Served(
-                name, version, found, self.running,
-                lambda rows, seconds: self.metrics.batch(name, version, rows, seconds),
-            )  # fmt: skip
-            model.versions[version] = served
+            served = await self._opened(name, version, path, before, "serve it under a name of its own")
+            if served is not before:
+                model.versions[version] = served
             return served
 
     def split(self, name: str, weights: Mapping[str, float], shadow: str | None = None) -> None:
@@ -184,6 +169,22 @@ class Shelf:
             self._move(model, {})
         while self._ending:
             await asyncio.gather(*self._ending)
+
+    async def _opened(self, name: str, version: str, path: Path, before: Served | None, fix: str) -> Served:
+        """A version that works and takes what clients send; the one before it where the two are the same file."""
+        found = await asyncio.to_thread(opened, path, self.running)
+        if before is not None:
+            same = before.artifact.sha256 == found.artifact.sha256
+            problem = "" if same else _incompatible(before.inputs, found.session.inputs)
+            if same or problem:
+                await asyncio.to_thread(found.session.close)
+            if problem:
+                raise Refused(409, f"version {version} of '{name}' {problem}", fix)
+            if same:
+                return before
+        return Served(
+            name, version, found, self.running, lambda rows, seconds: self.metrics.batch(name, version, rows, seconds)
+        )
 
     def _move(self, model: Model, weights: dict[str, float]) -> None:
         model.weights = weights
