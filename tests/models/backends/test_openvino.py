@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -91,3 +93,29 @@ def test_a_run_that_fails_never_returns_the_answers_of_the_one_before(tmp_path: 
         with pytest.raises(InputError, match="OpenVINO could not run the model"):
             session.predict({"x": rows[4], "y": rows[3]})
         np.testing.assert_array_equal(session.predict({"x": rows[2] * 3, "y": rows[2]})["z"], rows[2] * 4)
+
+
+def test_threads_that_ask_first_of_all_at_once_do_not_wait_for_each_other_for_ever() -> None:
+    """OpenVINO 2026.4 set up by two threads at once: about one process in two or three stood still."""
+    program = """
+import sys, threading
+import numpy as np
+from throughline.bundled import DETECTOR
+from throughline.models.session import open_model
+
+with open_model(DETECTOR, backend="openvino", threads=3, lanes=3) as session:
+    sys.setswitchinterval(1e-6)
+    together = threading.Barrier(4)
+
+    def ask():
+        together.wait()
+        session.predict({"images": np.zeros((1, 3, 32, 32), np.float32)})
+
+    threads = [threading.Thread(target=ask) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+"""
+    for _ in range(6):
+        subprocess.run([sys.executable, "-c", program], check=True, timeout=60)

@@ -8,6 +8,7 @@ survive are refused and ``float64`` graphs carry a note.
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, final
@@ -28,6 +29,7 @@ _DTYPES = {
     **{f"u{bits}": f"uint{bits}" for bits in (8, 16, 32, 64)},
 }
 _INT32 = np.iinfo(np.int32)
+_FIRST = threading.Lock()
 
 
 @final
@@ -39,6 +41,10 @@ class OpenVinoRunner(Runner):
     ) -> None:
         import openvino
 
+        with _FIRST:
+            # The first array of all that OpenVINO shows to Python sets its bindings up, under a lock of theirs and
+            # without Python's: two threads that come to it at once wait for each other for ever. Here one comes alone.
+            _ = openvino.Tensor(openvino.Type.f32, openvino.Shape([1])).data
         core = openvino.Core()
         try:
             model = core.read_model(path)
