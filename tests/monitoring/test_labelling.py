@@ -123,9 +123,7 @@ def test_the_list_is_a_data_set_once_labels_are_written(tmp_path: Path) -> None:
 def test_pictures_that_are_no_files_are_asked_for(tmp_path: Path) -> None:
     picks = [Pick(one, 0.1, 0.2) for one in remembered(3)]
     packed = cv2.imencode(".jpg", np.zeros((8, 8, 3), np.uint8))[1].tobytes()
-    done = write_labelling(
-        tmp_path / "out", picks, (), lambda pick: None if pick.observation.request == "1" else packed
-    )
+    done = write_labelling(tmp_path / "out", picks, (), lambda request: None if request == "1" else packed)
     assert (done.rows, done.pictures) == (3, 2)
     assert len(open_data(done.data or "", "train")) == 2
     none = write_labelling(tmp_path / "none", picks, ())
@@ -136,7 +134,7 @@ def test_pictures_that_are_no_files_are_asked_for(tmp_path: Path) -> None:
 def test_a_list_is_written_whole_or_not_at_all(tmp_path: Path) -> None:
     picks = [Pick(one, 0.1, 0.2) for one in remembered(3)]
 
-    def fails(pick: Pick) -> bytes:
+    def fails(request: str) -> bytes:
         raise RuntimeError("the camera is gone")
 
     with pytest.raises(RuntimeError, match="camera"):

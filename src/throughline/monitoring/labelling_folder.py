@@ -25,8 +25,8 @@ TABLE: Final = "label-first.csv"
 _VAL: Final = 5
 """Every so many-th picture is for validation."""
 
-Keeper = Callable[[Pick], bytes | None]
-"""Gives the JPEG of a picture that is not kept as a file; None where nobody has it."""
+Keeper = Callable[[str], bytes | None]
+"""Gives the JPEG of a request's picture that is not kept as a file; None where nobody has it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +112,7 @@ def _keep(folder: Path, split: str, number: int, pick: Pick, keeper: Keeper | No
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(given, target)
         return target
-    packed = keeper(pick) if keeper is not None else None
+    packed = keeper(pick.observation.request) if keeper is not None else None
     if packed is None:
         return None
     target = folder / "images" / split / f"{number:05}.jpg"

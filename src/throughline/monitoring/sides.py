@@ -4,23 +4,28 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Final
 
 import numpy as np
 
+from throughline.contracts.artifacts import Artifact
 from throughline.contracts.detections import Detections
+from throughline.contracts.errors import InputError, nearest
 from throughline.contracts.frames import Frame, Image
 from throughline.contracts.observations import Observation, Spoke
 from throughline.contracts.samples import DataSet
 from throughline.contracts.tables import Table
 from throughline.data.pictures import is_picture_file, read_picture
+from throughline.data.reading import open_data
+from throughline.data.tables import is_table, open_table
 from throughline.evaluation.tabular import RowAnswers
 from throughline.models.passport import digest
-from throughline.monitoring.observation_files import read_observations
+from throughline.monitoring.observation_files import is_observations, read_observations
 from throughline.monitoring.observing import observe_frame, observe_rows
+from throughline.monitoring.profile import Profile, is_profile
 from throughline.vision.detector import Detector
 from throughline.vision.drawing import annotate, jpeg
 
@@ -125,6 +130,42 @@ class Eye:
         return detector.read(detector.predict(batch), fits)[0]
 
 
+def side_of(spec: str, split: str | None, target: str | None) -> Side:
+    """What a name stands for, but for videos."""
+    path = Path(spec)
+    if is_observations(path):
+        return of_observations(path)
+    if is_profile(path):
+        raise InputError(f"{spec}: a profile stands for what is usual", "give it first: monitor PROFILE CURRENT")
+    if is_table(path):
+        whole = open_table(path)
+        if target is not None and target not in whole.columns:
+            raise InputError(f"--target {target}: {spec} has no such column", nearest(target, whole.columns))
+        return of_table(replace(whole, target=target))
+    return of_data(open_data(spec, split))
+
+
+def match(told: Profile | None, before: Side | None, now: Side | None, artifact: Artifact | None) -> list[str]:
+    """What must be known when the verdict is read; sides that cannot be held to each other are refused."""
+    notes: list[str] = []
+    if told is not None and artifact is None and told.model.sha256 and now is not None and (now.pictures or now.table):
+        raise InputError(
+            f"the profile is of what {told.model.name or 'a model'} found, and no model was given",
+            "name it: --model MODEL",
+        )
+    if told is not None and artifact is not None and told.model.sha256 not in ("", artifact.sha256):
+        notes.append(f"the profile is of another model than {artifact.path.name}: what differs may be the models")
+    if artifact is not None and not any(side and (side.pictures or side.table) for side in (before, now)):
+        notes.append(f"{artifact.path.name} was not asked: observations hold what a model said already")
+    ordered = told.ordered if told is not None else before is not None and before.ordered
+    if now is not None and now.ordered and not ordered:
+        notes.append(
+            "the reference has no order and what came has one: neighbouring frames are alike, so drift may only mean "
+            "that this is one place of many; make the reference from the same cameras"
+        )
+    return notes
+
+
 def of_table(table: Table) -> Side:
     """The rows of a table, which hang together with nothing."""
 
@@ -159,6 +200,15 @@ def of_observations(path: Path) -> Side:
     files = sorted(path.glob("*.parquet")) if path.is_dir() else [path]
     whole = hashlib.sha256("".join(map(digest, files)).encode()).hexdigest()
     return Side(path.name, f"observations in {len(files)} files", True, kept, whole, False)
+
+
+def pictures_of(side: Side, requests: set[str]) -> dict[str, bytes]:
+    """The pictures of these, as files to be labelled, from going through the side once more."""
+    kept: dict[str, bytes] = {}
+    for taken in side.taken() if requests else ():
+        if taken.request in requests and (picture := packed(taken.read)) is not None:
+            kept[taken.request] = picture
+    return kept
 
 
 def packed(read: Callable[[], Image] | None) -> bytes | None:

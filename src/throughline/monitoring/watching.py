@@ -53,6 +53,14 @@ class Watched:
     picks: tuple[Pick, ...]
     strange: tuple[Strange, ...]
 
+    def sentence(self, reference: str, current: str) -> str:
+        """What came of it, said once."""
+        if not self.drifted:
+            return f"{current} is like {reference}: no feature changed in {len(self.windows):,} windows."
+        many = len(self.drifted)
+        told = ", ".join(self.drifted[:6]) + (f" and {many - 6} more" if many > 6 else "")
+        return f"{current} has drifted from {reference}: {told} changed."
+
 
 def watched(
     profile: Profile,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
@@ -14,8 +14,7 @@ from throughline.contracts.frames import Frame, Image
 from throughline.contracts.observations import Spoke
 from throughline.contracts.tables import Table
 from throughline.contracts.verdicts import Verdict
-from throughline.data.reading import open_data
-from throughline.data.tables import is_table, open_table
+from throughline.data.tables import is_table
 from throughline.evaluation.tabular import RowAnswers, ask_rows, rows_for
 from throughline.files import writing
 from throughline.models.artifact import read_artifact
@@ -23,13 +22,12 @@ from throughline.models.passport import digest
 from throughline.models.session import open_model
 from throughline.monitoring.detectors import DETECTORS
 from throughline.monitoring.evidently_page import write_evidently
-from throughline.monitoring.labelling import Pick
 from throughline.monitoring.labelling_folder import LabellingList, new_folder, write_labelling
 from throughline.monitoring.observation_files import is_observations
 from throughline.monitoring.observing import labels_in
 from throughline.monitoring.profile import SUFFIX, Profile, is_profile, profile_of, profile_path, read_profile
 from throughline.monitoring.report import worst_of, write_report
-from throughline.monitoring.sides import Eye, Side, Taken, of_data, of_observations, of_table, packed
+from throughline.monitoring.sides import Eye, Side, Taken, match, pictures_of, side_of
 from throughline.monitoring.watching import Watched, watched
 from throughline.monitoring.windows import MISSING
 from throughline.terminal import fields, table
@@ -187,7 +185,7 @@ def monitor(
         raise InputError(
             f"{reference}: this is a profile already", "give what came in as well: monitor PROFILE CURRENT"
         )
-    notes = _notes(told, before, now, artifact)
+    notes = match(told, before, now, artifact)
     folder = out or Path("runs") / f"monitor-{_short(reference)}-{_short(current or 'profile')}"
     if label:
         new_folder(folder / _LABEL)
@@ -248,7 +246,7 @@ def _written(
 ) -> MonitorReport:
     """The page, Evidently's beside it, the list, and what the terminal says."""
     news = sum(bool(one.drifted) for one in found.windows)
-    sentence = _sentence(names, found)
+    sentence = found.sentence(*names)
     evidently = None
     if told.rows.numbers or told.rows.categories:
         try:
@@ -260,8 +258,8 @@ def _written(
     labelling = None
     if label:
         labels = artifact.labels if artifact is not None and artifact.labels else labels_in(told.rows.numbers.keys())
-        pictures = _pictures_of(now, found.picks)
-        labelling = write_labelling(folder / _LABEL, found.picks, labels or now.labels, pictures)
+        pictures = pictures_of(now, {pick.observation.request for pick in found.picks})
+        labelling = write_labelling(folder / _LABEL, found.picks, labels or now.labels, pictures.get)
     about = {
         "reference": f"{names[0]} ({told.data}), {told.seen:,} observations, {len(told):,} kept",
         "reference sha256": told.data_sha256,
@@ -289,21 +287,15 @@ def _written(
 
 
 def _side(spec: str, split: str | None, target: str | None, vid_stride: int) -> Side:
-    """What a name stands for."""
+    """What a name stands for; only a verb may open a video."""
+    return _of_video(spec, vid_stride) if _is_video(spec) else side_of(spec, split, target)
+
+
+def _is_video(spec: str) -> bool:
     path = Path(spec)
-    if is_observations(path):
-        return of_observations(path)
-    if is_profile(path):
-        raise InputError(f"{spec}: a profile stands for what is usual", "give it first: monitor PROFILE CURRENT")
-    if is_table(path):
-        whole = open_table(path)
-        if target is not None and target not in whole.columns:
-            raise InputError(f"--target {target}: {spec} has no such column", nearest(target, whole.columns))
-        return of_table(replace(whole, target=target))
-    is_data = path.is_dir() or path.suffix.lower() in {".yaml", ".yml", ".json"}
-    if is_data or not path.is_file() or kind_of(spec) != "file":
-        return of_data(open_data(spec, split))
-    return _of_video(spec, vid_stride)
+    if not path.is_file() or path.suffix.lower() in {".yaml", ".yml", ".json"}:
+        return False
+    return not (is_observations(path) or is_profile(path) or is_table(path)) and kind_of(spec) == "file"
 
 
 def _of_video(spec: str, vid_stride: int) -> Side:
@@ -347,47 +339,8 @@ def _place(artifact: Artifact | None, before: Side, folder: Path, out: Path | No
     return folder / f"{name}{SUFFIX}"
 
 
-def _notes(told: Profile | None, before: Side | None, now: Side | None, artifact: Artifact | None) -> list[str]:
-    """What must be known when the verdict is read; what makes the two sides no match is refused."""
-    notes: list[str] = []
-    if told is not None and artifact is None and told.model.sha256 and now is not None and (now.pictures or now.table):
-        raise InputError(
-            f"the profile is of what {told.model.name or 'a model'} found, and no model was given",
-            "name it: --model MODEL",
-        )
-    if told is not None and artifact is not None and told.model.sha256 not in ("", artifact.sha256):
-        notes.append(f"the profile is of another model than {artifact.path.name}: what differs may be the models")
-    if artifact is not None and not any(side and (side.pictures or side.table) for side in (before, now)):
-        notes.append(f"{artifact.path.name} was not asked: observations hold what a model said already")
-    ordered = told.ordered if told is not None else before is not None and before.ordered
-    if now is not None and now.ordered and not ordered:
-        notes.append(
-            "the reference has no order and what came has one: neighbouring frames are alike, so drift may only mean "
-            "that this is one place of many; make the reference from the same cameras"
-        )
-    return notes
-
-
-def _pictures_of(now: Side, picks: tuple[Pick, ...]) -> Callable[[Pick], bytes | None]:
-    """The pictures of what was picked, from going through the side once more."""
-    wanted = {pick.observation.request for pick in picks}
-    kept: dict[str, bytes] = {}
-    for taken in now.taken() if wanted else ():
-        if taken.request in wanted and (picture := packed(taken.read)) is not None:
-            kept[taken.request] = picture
-    return lambda pick: kept.get(pick.observation.request)
-
-
 def _spoke(artifact: Artifact | None) -> Spoke:
     return Spoke() if artifact is None else Spoke(artifact.path.name, sha256=artifact.sha256)
-
-
-def _sentence(names: tuple[str, str], found: Watched) -> str:
-    if not found.drifted:
-        return f"{names[1]} is like {names[0]}: no feature changed in {len(found.windows):,} windows."
-    many = len(found.drifted)
-    told = ", ".join(found.drifted[:6]) + (f" and {many - 6} more" if many > 6 else "")
-    return f"{names[1]} has drifted from {names[0]}: {told} changed."
 
 
 def _state(one: FeatureReport, drifted: tuple[str, ...]) -> str:
