@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,7 @@ from throughline.training.trainers import TRAINERS
 
 torch = pytest.importorskip("torch")
 pytest.importorskip("transformers")
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 SMALL = {"width": 0.1, "queries": 30, "layers": 2, "imgsz": "64x96", "batch": 4, "ema": 0.8}
 
@@ -31,22 +32,10 @@ class Killed(BaseException):
     """The process ends here, as far as the run can tell."""
 
 
-@pytest.fixture(autouse=True, scope="module")
-def one_thread() -> Iterator[None]:
-    """Threads of a network this small wait for one another, where other processes want the cores too."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("OMP_NUM_THREADS", "1")
-        before = torch.get_num_threads()
-        torch.set_num_threads(1)
-        yield
-        torch.set_num_threads(before)
-
-
 class TestDetection(TrainerConformance):
     """The suite, and what a detector is besides."""
 
     trainer = "detection"
-    same_bytes = False  # the run that was killed shows it, and a third file would take as long again
 
     def told(self, folder: Path) -> Mapping[str, Any]:
         data = folder / "street"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,7 @@ from throughline.training.trainers import TRAINERS
 
 torch = pytest.importorskip("torch")
 pytest.importorskip("transformers")
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 SHAPES = ("bars", "checks", "stripes")
 SMALL = {"width": 0.125, "imgsz": "32", "batch": 8, "lr": 2e-3, "ema": 0.8, "scale": 0.1, "colour": 0.1}
@@ -30,17 +31,6 @@ SMALL = {"width": 0.125, "imgsz": "32", "batch": 8, "lr": 2e-3, "ema": 0.8, "sca
 
 class Killed(BaseException):
     """The process ends here, as far as the run can tell."""
-
-
-@pytest.fixture(autouse=True, scope="module")
-def one_thread() -> Iterator[None]:
-    """Threads of a network this small wait for one another, where other processes want the cores too."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("OMP_NUM_THREADS", "1")
-        before = torch.get_num_threads()
-        torch.set_num_threads(1)
-        yield
-        torch.set_num_threads(before)
 
 
 def write_shapes(root: Path, train: int = 48, val: int = 12) -> Path:

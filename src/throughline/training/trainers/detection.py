@@ -15,13 +15,13 @@ from throughline.plugins import Plugin
 from throughline.settings import setting
 from throughline.training.recipe import Recipe
 from throughline.training.run import Run, Trained
+from throughline.training.trainers._loop_settings import loop_setting
 
 if TYPE_CHECKING:
     import torch
 
 WEIGHTS: Final = "weights"
 _STRIDE: Final = 32
-_SHARE: Final = "0 to 1"
 _COUNTED: Final = 8
 
 
@@ -35,29 +35,25 @@ class Options:
     queries: int = setting(100, "how many objects a new network can find on a picture", "10 to 1000", 10, 1000)
     layers: int = setting(3, "how often a new network refines what it found", "2 to 12", 2, 12)
     weights: str = setting("", "what it begins with", "the folder of a Transformers model, or nothing for a new one")
-    imgsz: str = setting(
-        "640", "the size of pictures", "640, or 384x640 (height x width)", pattern=r"\d{2,5}(x\d{2,5})?"
-    )
-    epochs: int = setting(50, "how often it sees everything", "1 to 100000", 1, 100_000)
-    batch: int = setting(8, "pictures in one step", "1 to 65536", 1, 65_536)
-    accumulate: int = setting(1, "batches whose gradients make one step", "1 to 1024", 1, 1024)
-    lr: float = setting(4e-4, "the highest learning rate", "0 to 10", 0, 10)
-    final_lr: float = setting(0.05, "the last learning rate, as a share of the highest", _SHARE, 0, 1)
-    warmup: float = setting(0.06, "the share of all steps in which the learning rate climbs", _SHARE, 0, 1)
-    weight_decay: float = setting(1e-4, "AdamW's weight decay, on what has more than one axis", _SHARE, 0, 1)
-    clip: float = setting(0.1, "the largest norm of the gradients; 0 is any", "0 or more")
-    ema: float = setting(0.99, "what the average of the weights keeps at a step; 0 is no average", _SHARE, 0, 1)
-    precision: str = setting(
-        "auto", "what the network computes in while it learns", "", choices=("auto", "float32", "bfloat16", "float16")
-    )
-    compile: bool = setting(False, "let torch.compile make it faster", "true or false")
-    patience: int = setting(0, "end after so many validations that were no better; 0 is never", "0 to 10000", 0, 10_000)
-    validate_every: int = setting(1, "epochs from one validation to the next", "1 to 10000", 1, 10_000)
-    holdout: float = setting(0.2, "the share to validate on, where data have no val split", "0.01 to 0.9", 0.01, 0.9)
-    flip: float = setting(0.5, "how often a picture is mirrored", _SHARE, 0, 1)
-    scale: float = setting(0.3, "how much a picture is enlarged or reduced, at most", _SHARE, 0, 0.9)
-    colour: float = setting(0.2, "how much its light and colours vary, at most", _SHARE, 0, 1)
-    workers: int = setting(0, "threads that prepare pictures beside the loop", "0 to 64", 0, 64)
+    imgsz: str = loop_setting("imgsz")
+    epochs: int = loop_setting("epochs", 50)
+    batch: int = loop_setting("batch")
+    accumulate: int = loop_setting("accumulate")
+    lr: float = loop_setting("lr", 4e-4)
+    final_lr: float = loop_setting("final_lr", 0.05)
+    warmup: float = loop_setting("warmup")
+    weight_decay: float = loop_setting("weight_decay", 1e-4)
+    clip: float = loop_setting("clip", 0.1)
+    ema: float = loop_setting("ema")
+    precision: str = loop_setting("precision")
+    compile: bool = loop_setting("compile")
+    patience: int = loop_setting("patience")
+    validate_every: int = loop_setting("validate_every")
+    holdout: float = loop_setting("holdout")
+    flip: float = loop_setting("flip")
+    scale: float = loop_setting("scale")
+    colour: float = loop_setting("colour")
+    workers: int = loop_setting("workers")
 
 
 def train(recipe: Recipe, run: Run) -> Trained:

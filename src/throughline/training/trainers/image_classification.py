@@ -16,6 +16,7 @@ from throughline.plugins import Plugin
 from throughline.settings import setting
 from throughline.training.recipe import Recipe
 from throughline.training.run import Run, Trained
+from throughline.training.trainers._loop_settings import loop_setting
 
 if TYPE_CHECKING:
     import torch
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
 
 WEIGHTS: Final = "weights"
 _STRIDE: Final = 32
-_SHARE: Final = "0 to 1"
 
 
 @final
@@ -36,30 +36,26 @@ class Options:
     model: str = setting("resnet", "the family of a new network", "", choices=("resnet", "mobilenet_v2", "convnextv2"))
     width: float = setting(0.5, "how wide a new network is, as a share of its family's", "0.1 to 4", 0.1, 4)
     weights: str = setting("", "what it begins with", "the folder of a Transformers model, or nothing for a new one")
-    imgsz: str = setting(
-        "224", "the size of pictures", "224, or 192x256 (height x width)", pattern=r"\d{2,5}(x\d{2,5})?"
-    )
-    epochs: int = setting(20, "how often it sees everything", "1 to 100000", 1, 100_000)
-    batch: int = setting(16, "pictures in one step", "1 to 65536", 1, 65_536)
-    accumulate: int = setting(1, "batches whose gradients make one step", "1 to 1024", 1, 1024)
-    lr: float = setting(1e-3, "the highest learning rate", "0 to 10", 0, 10)
-    final_lr: float = setting(0.01, "the last learning rate, as a share of the highest", _SHARE, 0, 1)
-    warmup: float = setting(0.06, "the share of all steps in which the learning rate climbs", _SHARE, 0, 1)
-    weight_decay: float = setting(0.03, "AdamW's weight decay, on what has more than one axis", _SHARE, 0, 1)
-    clip: float = setting(10.0, "the largest norm of the gradients; 0 is any", "0 or more")
-    ema: float = setting(0.99, "what the average of the weights keeps at a step; 0 is no average", _SHARE, 0, 1)
-    precision: str = setting(
-        "auto", "what the network computes in while it learns", "", choices=("auto", "float32", "bfloat16", "float16")
-    )
-    compile: bool = setting(False, "let torch.compile make it faster", "true or false")
-    patience: int = setting(0, "end after so many validations that were no better; 0 is never", "0 to 10000", 0, 10_000)
-    validate_every: int = setting(1, "epochs from one validation to the next", "1 to 10000", 1, 10_000)
-    holdout: float = setting(0.2, "the share to validate on, where data have no val split", "0.01 to 0.9", 0.01, 0.9)
+    imgsz: str = loop_setting("imgsz", "224")
+    epochs: int = loop_setting("epochs", 20)
+    batch: int = loop_setting("batch", 16)
+    accumulate: int = loop_setting("accumulate")
+    lr: float = loop_setting("lr")
+    final_lr: float = loop_setting("final_lr")
+    warmup: float = loop_setting("warmup")
+    weight_decay: float = loop_setting("weight_decay")
+    clip: float = loop_setting("clip")
+    ema: float = loop_setting("ema")
+    precision: str = loop_setting("precision")
+    compile: bool = loop_setting("compile")
+    patience: int = loop_setting("patience")
+    validate_every: int = loop_setting("validate_every")
+    holdout: float = loop_setting("holdout")
     decides: str = setting("accuracy", "which metric says what is better", "", choices=("accuracy", "f1"))
-    flip: float = setting(0.5, "how often a picture is mirrored", _SHARE, 0, 1)
-    scale: float = setting(0.2, "how much a picture is enlarged or reduced, at most", _SHARE, 0, 0.9)
-    colour: float = setting(0.2, "how much its light and colours vary, at most", _SHARE, 0, 1)
-    workers: int = setting(0, "threads that prepare pictures beside the loop", "0 to 64", 0, 64)
+    flip: float = loop_setting("flip")
+    scale: float = loop_setting("scale", 0.2)
+    colour: float = loop_setting("colour")
+    workers: int = loop_setting("workers")
 
 
 def train(recipe: Recipe, run: Run) -> Trained:

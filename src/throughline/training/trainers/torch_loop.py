@@ -14,9 +14,9 @@ from throughline.plugins import Plugin
 from throughline.settings import setting
 from throughline.training.recipe import Recipe
 from throughline.training.run import Run, Trained
+from throughline.training.trainers._loop_settings import loop_setting
 
 BUNDLED = "bundled"
-_SHARE, _SIZE = "0 to 1", r"\d{2,5}(x\d{2,5})?"
 
 
 @final
@@ -31,29 +31,25 @@ class Options:
     weights: str = setting("", "what it begins with", "bundled, a .safetensors file, or nothing for random numbers")
     teacher: str = setting("", "who says what is on the pictures", "a model that runs here, or nothing for the labels")
     task: str = setting("auto", "what it learns", "", choices=("auto", "detect", "classify", "regress"))
-    epochs: int = setting(10, "how often it sees everything", "1 to 100000", 1, 100_000)
-    batch: int = setting(8, "samples in one step", "1 to 65536", 1, 65_536)
-    accumulate: int = setting(1, "batches whose gradients make one step", "1 to 1024", 1, 1024)
-    lr: float = setting(2e-3, "the highest learning rate", "0 to 10", 0, 10)
-    final_lr: float = setting(0.01, "the last learning rate, as a share of the highest", _SHARE, 0, 1)
-    warmup: float = setting(0.06, "the share of all steps in which the learning rate climbs", _SHARE, 0, 1)
-    weight_decay: float = setting(0.03, "AdamW's weight decay, on what has more than one axis", "0 to 1", 0, 1)
-    clip: float = setting(10.0, "the largest norm of the gradients; 0 is any", "0 or more")
-    ema: float = setting(0.998, "what the average of the weights keeps at a step; 0 is no average", "0 to 1", 0, 1)
-    precision: str = setting(
-        "auto", "what the network computes in while it learns", "", choices=("auto", "float32", "bfloat16", "float16")
-    )
-    compile: bool = setting(False, "let torch.compile make it faster", "true or false")
-    patience: int = setting(0, "end after so many validations that were no better; 0 is never", "0 to 10000", 0, 10_000)
-    validate_every: int = setting(1, "epochs from one validation to the next", "1 to 10000", 1, 10_000)
-    holdout: float = setting(0.2, "the share to validate on, where data have no val split", "0.01 to 0.9", 0.01, 0.9)
-    imgsz: str = setting(
-        "640", "the size of pictures", "640, or 384x640 (height x width)", pattern=r"\d{2,5}(x\d{2,5})?"
-    )
-    flip: float = setting(0.5, "how often a picture is mirrored", _SHARE, 0, 1)
-    scale: float = setting(0.3, "how much a picture is enlarged or reduced, at most", _SHARE, 0, 0.9)
-    colour: float = setting(0.2, "how much its light and colours vary, at most", _SHARE, 0, 1)
-    workers: int = setting(0, "threads that prepare pictures beside the loop", "0 to 64", 0, 64)
+    epochs: int = loop_setting("epochs")
+    batch: int = loop_setting("batch")
+    accumulate: int = loop_setting("accumulate")
+    lr: float = loop_setting("lr", 2e-3)
+    final_lr: float = loop_setting("final_lr")
+    warmup: float = loop_setting("warmup")
+    weight_decay: float = loop_setting("weight_decay")
+    clip: float = loop_setting("clip")
+    ema: float = loop_setting("ema", 0.998)
+    precision: str = loop_setting("precision")
+    compile: bool = loop_setting("compile")
+    patience: int = loop_setting("patience")
+    validate_every: int = loop_setting("validate_every")
+    holdout: float = loop_setting("holdout")
+    imgsz: str = loop_setting("imgsz")
+    flip: float = loop_setting("flip")
+    scale: float = loop_setting("scale")
+    colour: float = loop_setting("colour")
+    workers: int = loop_setting("workers")
 
 
 def train(recipe: Recipe, run: Run) -> Trained:
