@@ -116,10 +116,7 @@ def _servicer(house: House) -> Any:
         read = time.perf_counter()
         priority = whole(parameters.get("priority", 0), "priority")
         with served.held():
-            if house.sharing is not None:
-                done = await house.sharing.ask(served, feeds, timeout, priority)
-            else:
-                done = await served.ask(feeds, timeout, priority)
+            done = await house.ask(served, feeds, timeout, priority)
         response = messages.ModelInferResponse(
             model_name=served.name, model_version=served.version, id=request.id[:200]
         )

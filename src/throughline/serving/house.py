@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TypeAlias, final
 
 from throughline.contracts.frames import Frame
+from throughline.serving.batcher import Answered, Feeds
 from throughline.serving.keys import Door
 from throughline.serving.logs import Log
 from throughline.serving.metrics import Metrics
@@ -75,6 +77,12 @@ class House:
     grace: float = 0.0
     began: float = field(default_factory=time.time)
     votes: dict[str, Votes] = field(default_factory=dict)
+
+    def ask(self, served: Served, feeds: Feeds, timeout: float | None, priority: int = 0) -> asyncio.Future[Answered]:
+        """The answer to a request, shared with others who ask the same where that is wanted."""
+        if self.sharing is None:
+            return served.ask(feeds, timeout, priority)
+        return asyncio.ensure_future(self.sharing.ask(served, feeds, timeout, priority))
 
     def asked_for(self, url: bytes) -> Served | None:
         """What a request for this address will be answered by; None where that is not plain from it."""

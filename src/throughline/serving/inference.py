@@ -72,10 +72,7 @@ async def _infer(house: House, request: Request) -> Response:
         body = await request.body()
         asked = read_request(body, request.number(b"inference-header-content-length"), served.inputs)
         read, timeout = time.perf_counter(), _left(request, served, asked.timeout)
-        if house.sharing is not None:
-            answered = await house.sharing.ask(served, asked.feeds, timeout, asked.priority)
-        else:
-            answered = await _gone(request, served.ask(asked.feeds, timeout, asked.priority))
+        answered = await _gone(request, house.ask(served, asked.feeds, timeout, asked.priority))
     written = asked, answered.outputs, name, served.version
     if sum(array.size for array in answered.outputs.values()) > LONG:
         parts, head = await asyncio.to_thread(write_response, *written)
@@ -93,8 +90,9 @@ async def _predict(house: House, request: Request) -> Response:
     with _asked_for(house, request).held() as served:
         if kind == "application/json":
             return await _rows(house, served, request)
-        began, timeout = time.perf_counter(), _left(request, served)
+        began = time.perf_counter()
         pictures = await images_of(request, house.bounds.pictures)
+        timeout = _left(request, served)
         seeing = asyncio.gather(*(house.eyes.see(served, data, name, timeout) for name, data in pictures))
         seen = await _gone(request, seeing)
     name = request.header(b"x-request-id") or ""
@@ -128,7 +126,7 @@ async def _rows(house: House, served: Served, request: Request) -> Response:
                 raise InputError(f"input '{spec.name}': {str(error)[:120]}", f"the model takes {spec}") from None
             held_to(feeds[spec.name].shape, spec)
     began = time.perf_counter()
-    answered = await _gone(request, served.ask(complete(feeds, served.inputs), _left(request, served)))
+    answered = await _gone(request, house.ask(served, complete(feeds, served.inputs), _left(request, served)))
     _count(house, served, request, request.header(b"x-request-id") or "", began, 0.0, answered)
     outputs = {name: {"shape": list(one.shape), "data": plain(one)} for name, one in answered.outputs.items()}
     return Response.of({"model": served.name, "version": served.version, "outputs": outputs})
