@@ -45,9 +45,9 @@ def slow(tmp_path: Path, rounds: int) -> Path:
 
 
 def busy(live: Live, how_many: int) -> None:
-    """Wait until so many requests are on their way."""
-    until = time.monotonic() + 30
-    while live.metric("throughline_in_flight") < how_many + 1:  # and the one that asks
+    """Wait until so many requests are on their way, or back already."""
+    until, answered = time.monotonic() + 30, 'throughline_requests_total{model="slow",protocol="http",version="1"}'
+    while live.metric("throughline_in_flight") - 1 + live.metric(answered) < how_many:  # all but the one that asks
         assert time.monotonic() < until
 
 

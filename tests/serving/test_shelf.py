@@ -132,8 +132,9 @@ def test_requests_are_shared_out_and_a_shadow_is_asked_besides(tmp_path: Path) -
         shadow = kept.models["adds"].shadow
         assert shadow is not None
         for _ in range(5):
-            answered = await kept.find("adds", "1").ask(ONE)
-            shadow.follow(ONE, answered.outputs)
+            answer = kept.find("adds", "1").ask(ONE)
+            await answer
+            shadow.follow(ONE, answer)
             while shadow._pending:
                 await asyncio.gather(*shadow._pending)
         report = shadow.report()

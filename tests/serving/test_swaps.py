@@ -211,3 +211,27 @@ def test_registered_versions_share_requests_and_are_compared(
         assert live.ask("POST", f"{place}/load", {"model": "models:/adds@champion"}, admin)[0] == 200
         assert {asked("") for _ in range(20)} == {(2, "2")}
         assert '"event":"fault"' not in live.text
+
+
+def test_a_shadow_follows_pictures_too(
+    project: Path, tokens: dict[str, str], admin: dict[str, str], small_picture: bytes, blob_model: Path
+) -> None:
+    pytest.importorskip("mlflow")
+    import onnx
+
+    from throughline.cli import main
+
+    other = onnx.load(blob_model)
+    other.doc_string = "the same in other bytes"
+    onnx.save(other, project / "other.onnx")
+    for path in (blob_model, project / "other.onnx"):
+        assert main(["register", str(path), "blobs"]) == 0
+    with serving("models:/blobs/1", "--keys", tokens["file"], "--timeout-ms", "20000", folder=project) as live:
+        place, until = "/v2/repository/models/blobs", time.monotonic() + 30
+        assert live.ask("POST", f"{place}/stage", {"model": "models:/blobs/2"}, admin)[0] == 200
+        assert live.ask("POST", f"{place}/traffic", {"weights": {"1": 1}, "shadow": "2"}, admin)[0] == 200
+        shadow: dict[str, Any] = {}
+        while shadow.get("asked", 0) < 2 and time.monotonic() < until:
+            assert live.ask("POST", "/predict", small_picture)[0] == 200
+            shadow = live.ask("GET", "/v2/models/blobs/comparison")[1]["shadow"]
+        assert (shadow["failed"], shadow["apart_most"]) == (0, 0.0)

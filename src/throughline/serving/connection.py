@@ -216,6 +216,8 @@ class Watched(Spoken):
             return
         self.scope["throughline.leaving"] = self.leaving  # type: ignore[typeddict-unknown-key]
         super().on_headers_complete()
+        if self.scope["method"] != "HEAD":
+            self.cycle.transport = _Whole(self.transport, self.cycle)  # type: ignore[assignment]
         self._asks = served
 
     def on_message_complete(self) -> None:
@@ -299,6 +301,37 @@ class Watched(Spoken):
                 f"content-length: {len(said)}\r\n\r\n{said}".encode()
             )
         self.transport.close()
+
+
+@final
+class _Whole:
+    """What an answer is written to: its head goes out with the first of its body, in one piece and one call."""
+
+    __slots__ = ("_answer", "_held", "_transport", "is_closing")
+
+    def __init__(self, transport: asyncio.Transport, answer: Any) -> None:
+        self._transport, self._answer = transport, answer
+        self._held: bytes | None = None
+        self.is_closing = transport.is_closing
+
+    def write(self, data: bytes) -> None:
+        """Send this; or keep it, where it is the head of the answer."""
+        if self._held is None:
+            if self._answer.response_started:
+                self._held = data
+            else:
+                self._transport.write(data)  # the client is told to go on
+        elif self._held:
+            head, self._held = self._held, b""
+            self._transport.writelines((head, data) if data else (head,))
+        else:
+            self._transport.write(data)
+
+    def close(self) -> None:
+        """Send what is left, and end."""
+        if self._held:
+            self._transport.write(self._held)
+        self._transport.close()
 
 
 def _open_files() -> int:

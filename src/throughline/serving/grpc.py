@@ -130,8 +130,6 @@ def _servicer(house: House) -> Any:
         stages = {"read": read - began, "queue": done.queued, "compute": done.computed}
         stages["all"] = time.perf_counter() - began
         house.answered(served, "grpc", request.id[:200], stages)
-        if (shadow := house.shelf.models[served.name].shadow) is not None:
-            shadow.follow(feeds, done.outputs)
         return response
 
     @final

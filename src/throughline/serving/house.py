@@ -79,10 +79,15 @@ class House:
     votes: dict[str, Votes] = field(default_factory=dict)
 
     def ask(self, served: Served, feeds: Feeds, timeout: float | None, priority: int = 0) -> asyncio.Future[Answered]:
-        """The answer to a request, shared with others who ask the same where that is wanted."""
+        """The answer to a request; others who ask the same share it, and a shadow follows it, where that is wanted."""
         if self.sharing is None:
-            return served.ask(feeds, timeout, priority)
-        return asyncio.ensure_future(self.sharing.ask(served, feeds, timeout, priority))
+            answer = served.ask(feeds, timeout, priority)
+        else:
+            answer = asyncio.ensure_future(self.sharing.ask(served, feeds, timeout, priority))
+        model = self.shelf.models.get(served.name)
+        if model is not None and (shadow := model.shadow) is not None:
+            answer.add_done_callback(lambda done: shadow.follow(feeds, done))
+        return answer
 
     def asked_for(self, url: bytes) -> Served | None:
         """What a request for this address will be answered by; None where that is not plain from it."""

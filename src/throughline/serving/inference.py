@@ -79,7 +79,6 @@ async def _infer(house: House, request: Request) -> Response:
     else:
         parts, head = write_response(*written)
     _count(house, served, request, asked.id, began, read - began, answered)
-    _shadow(house, name, asked.feeds, answered)
     if head is None:
         return Response(200, parts)
     return Response(200, parts, _OCTETS, ((b"inference-header-content-length", b"%d" % head),))
@@ -93,7 +92,7 @@ async def _predict(house: House, request: Request) -> Response:
         began = time.perf_counter()
         pictures = await images_of(request, house.bounds.pictures)
         timeout = _left(request, served)
-        seeing = asyncio.gather(*(house.eyes.see(served, data, name, timeout) for name, data in pictures))
+        seeing = asyncio.gather(*(house.eyes.see(house.ask, served, data, name, timeout) for name, data in pictures))
         seen = await _gone(request, seeing)
     name = request.header(b"x-request-id") or ""
     stages = {stage: sum(one.stages[stage] for one in seen) / len(seen) for stage in seen[0].stages}
@@ -178,7 +177,7 @@ async def _watched(
         count = 0
         try:
             while frame is not None and not here.cancelled() and house.ready:
-                seen = await house.eyes.look(served, frame.image, None)
+                seen = await house.eyes.look(house.ask, served, frame.image, None)
                 said = {"index": frame.index, "seconds": frame.seconds} | said_of(seen.found, frame.size)
                 yield _event("frame", said)
                 count += 1
@@ -234,9 +233,3 @@ def _count(
         "read": reading, "queue": answered.queued, "compute": answered.computed, "all": time.perf_counter() - began
     }  # fmt: skip
     house.answered(served, "http", name, stages, request.header(b"traceparent"))
-
-
-def _shadow(house: House, name: str, feeds: Mapping[str, Array], answered: Answered) -> None:
-    shadow = house.shelf.models[name].shadow
-    if shadow is not None:
-        shadow.follow(feeds, answered.outputs)

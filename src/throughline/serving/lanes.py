@@ -12,7 +12,8 @@ import queue
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import TypeAlias, final
 
@@ -24,7 +25,6 @@ from throughline.serving.refusals import Refused
 
 Outcome: TypeAlias = dict[str, Array] | Exception
 Predict: TypeAlias = Callable[[Mapping[str, Array]], dict[str, Array]]
-_Work: TypeAlias = "tuple[int, Sequence[Mapping[str, Array]], Callable[[Ran], None]]"
 
 
 @final
@@ -37,20 +37,83 @@ class Ran:
 
 
 @final
+@dataclass(slots=True, eq=False)
+class Batch:
+    """Requests on their way to the model.
+
+    Attributes:
+        feeds: what each was sent with.
+        done: hears of the answers, in the event loop.
+        made: the sound ones in one piece, once that is made.
+        refused: those that are not sound, by their place, and why.
+    """
+
+    feeds: Sequence[Mapping[str, Array]]
+    done: Callable[[Ran], None]
+    made: Mapping[str, Array] | None = None
+    refused: dict[int, Outcome] = field(default_factory=dict)
+
+    def make(self) -> None:
+        """Put the requests together, without those whose numbers are none."""
+        if self.made is not None or len(self.refused) == len(self.feeds):
+            return
+        whole = together(self.feeds)
+        if _finite(whole):
+            self.made = whole
+            return
+        for at, one in enumerate(self.feeds):
+            if not _finite(one):
+                problem = f"input '{_where(one)}' holds values that are no finite numbers"
+                self.refused[at] = InputError(problem, "send finite numbers")
+        if sound := self.sound:
+            self.made = together(sound)
+
+    @property
+    def sound(self) -> list[Mapping[str, Array]]:
+        """Those that the model is asked."""
+        return [one for at, one in enumerate(self.feeds) if at not in self.refused]
+
+    def run(self, predict: Predict) -> Ran:
+        """Ask the model; each alone where it stumbles."""
+        spent = 0.0
+
+        def timed(batch: Mapping[str, Array]) -> dict[str, Array]:
+            nonlocal spent
+            started = time.perf_counter()
+            try:
+                return predict(batch)
+            finally:
+                spent += time.perf_counter() - started
+
+        try:
+            self.make()
+            found = iter(() if self.made is None else _outcomes(timed, self.sound, self.made))
+            answers = [self.refused[at] if at in self.refused else next(found) for at in range(len(self.feeds))]
+        except Exception as error:  # memory is full, say: the thread goes on
+            return Ran([_said(error) for _ in self.feeds], 0.0)
+        return Ran(answers, spent)
+
+
+@final
 class Lanes:
-    """So many batches at once, and one more thread that makes the next one ready while the model runs."""
+    """So many batches at once, and one thread that makes the next ones ready while the model runs.
+
+    A thread that has run the model finds the next batch ready beside it, and asks nobody before it goes on: each time
+    that threads wait for one another costs more than putting a batch together.
+    """
 
     def __init__(self, predict: Predict, count: int, name: str) -> None:
         """``predict`` runs the model; ``count`` calls of it may go on side by side."""
         self._predict, self.count = predict, count
         self._loop = asyncio.get_running_loop()
-        self._work: queue.SimpleQueue[_Work | None] = queue.SimpleQueue()
+        self._raw: queue.SimpleQueue[Batch | None] = queue.SimpleQueue()
+        self._ready: queue.SimpleQueue[Batch | None] = queue.SimpleQueue()
         self._busy = 0
-        self._turn, self._given, self._ended = threading.Condition(), 0, 0
-        self._threads = [
-            threading.Thread(target=self._serve, name=f"{name}-{one}", daemon=True) for one in range(count + 1)
-        ]
-        for thread in self._threads:
+        self._maker = threading.Thread(target=self._make, name=f"{name}-next", daemon=True)
+        self._runners = [
+            threading.Thread(target=self._run, name=f"{name}-{one}", daemon=True) for one in range(count)
+        ]  # fmt: skip
+        for thread in (self._maker, *self._runners):
             thread.start()
 
     @property
@@ -60,67 +123,41 @@ class Lanes:
 
     def run(self, feeds: Sequence[Mapping[str, Array]], done: Callable[[Ran], None]) -> None:
         """Run these as one batch; ``done`` is called in the event loop."""
-        self._busy += 1
 
         def ended(ran: Ran) -> None:
             self._busy -= 1
             done(ran)
 
-        self._work.put((self._given, feeds, ended))
-        self._given += 1
+        (self._ready if self.free > 0 else self._raw).put(Batch(feeds, ended))
+        self._busy += 1
 
     def close(self) -> None:
         """End the threads once they have done what they were given."""
-        for _ in self._threads:
-            self._work.put(None)
-        for thread in self._threads:
+        self._raw.put(None)
+        self._maker.join()
+        for _ in self._runners:
+            self._ready.put(None)
+        for thread in self._runners:
             thread.join()
 
-    def _serve(self) -> None:
-        while (work := self._work.get()) is not None:
-            number, feeds, done = work
-            spent = [0.0]
+    def _make(self) -> None:
+        while (batch := self._raw.get()) is not None:
+            with suppress(Exception):  # it fails again where its requests hear of it
+                batch.make()
+            self._ready.put(batch)
 
-            def in_turn(
-                batch: Mapping[str, Array], number: int = number, spent: list[float] = spent
-            ) -> dict[str, Array]:
-                with self._turn:
-                    self._turn.wait_for(lambda: number < self._ended + self.count)
-                started = time.perf_counter()
-                try:
-                    return self._predict(batch)
-                finally:
-                    spent[0] += time.perf_counter() - started
-
+    def _run(self) -> None:
+        while (batch := self._ready.get()) is not None:
+            ran = batch.run(self._predict)
             try:
-                ran = Ran(answered(in_turn, feeds), spent[0])
-            except Exception as error:  # memory is full, say: the thread goes on
-                ran = Ran([_said(error) for _ in feeds], 0.0)
-            with self._turn:
-                self._ended += 1
-                self._turn.notify_all()
-            try:
-                self._loop.call_soon_threadsafe(done, ran)
+                self._loop.call_soon_threadsafe(batch.done, ran)
             except RuntimeError:  # the loop is closed, and nobody waits
                 return
 
 
 def answered(predict: Predict, feeds: Sequence[Mapping[str, Array]]) -> list[Outcome]:
     """Run these as one batch, those apart that cannot be run."""
-    answers: list[Outcome] = [{} for _ in feeds]
-    sound = list(range(len(feeds)))
-    batch = together(feeds)
-    if not _finite(batch):
-        sound = [at for at, one in enumerate(feeds) if _finite(one)]
-        for at in set(range(len(feeds))).difference(sound):
-            answers[at] = InputError(
-                f"input '{_where(feeds[at])}' holds values that are no finite numbers", "send finite numbers"
-            )
-        batch = together([feeds[at] for at in sound]) if sound else {}
-    if sound:
-        for at, outcome in zip(sound, _outcomes(predict, [feeds[at] for at in sound], batch), strict=True):
-            answers[at] = outcome
-    return answers
+    return Batch(feeds, lambda _: None).run(predict).answers
 
 
 def together(feeds: Sequence[Mapping[str, Array]]) -> Mapping[str, Array]:

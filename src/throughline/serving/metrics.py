@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Iterator
-from typing import Any, final
+from collections.abc import Callable, Iterator
+from functools import cache
+from typing import final
 
 _SECONDS = (5e-4, 1e-3, 2e-3, 5e-3, 1e-2, 2e-2, 5e-2, 0.1, 0.2, 0.5, 1, 2, 5)
 _ROWS = (1, 2, 4, 8, 16, 32, 64, 128)
@@ -48,13 +49,16 @@ class Metrics:
             registry=self.registry,
         )  # fmt: skip
         self._recent: dict[str, _Ring] = {}
-        self._failures: dict[tuple[str, str], Any] = {}
+        # found once: what is refused, and what is answered, must cost as little as can be
+        self._answer: Callable[..., Counter] = cache(self.requests.labels)
+        self._stage: Callable[..., Histogram] = cache(self.seconds.labels)
+        self._failure: Callable[..., Counter] = cache(self.errors.labels)
 
     def answered(self, model: str, version: str, protocol: str, stages: dict[str, float]) -> None:
         """Count an answer, and where its time went."""
-        self.requests.labels(model, version, protocol).inc()
+        self._answer(model, version, protocol).inc()
         for stage, seconds in stages.items():
-            self.seconds.labels(model, version, stage).observe(seconds)
+            self._stage(model, version, stage).observe(seconds)
         self._recent.setdefault(model, _Ring()).add(stages.get("all", 0.0))
 
     def batch(self, model: str, version: str, rows: int, seconds: float) -> None:
@@ -64,10 +68,7 @@ class Metrics:
 
     def failed(self, kind: str, protocol: str) -> None:
         """Count a request that got no answer."""
-        counter = self._failures.get((kind, protocol))
-        if counter is None:  # found once: what is refused must cost as little as can be
-            counter = self._failures[kind, protocol] = self.errors.labels(kind, protocol)
-        counter.inc()
+        self._failure(kind, protocol).inc()
 
     def latency(self, model: str) -> dict[str, float]:
         """Percentiles of the last answers, in milliseconds."""

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any, Final, final
+from typing import Any, Final, TypeAlias, final
 
 import numpy as np
 import numpy.typing as npt
@@ -21,9 +21,12 @@ from throughline.contracts.errors import InputError
 from throughline.contracts.frames import Frame
 from throughline.data.picture_headers import size_of
 from throughline.data.pictures import decode_picture
+from throughline.serving.batcher import Answered, Feeds
 from throughline.serving.refusals import Refused
 from throughline.serving.served import Served
 
+Ask: TypeAlias = Callable[[Served, Feeds, float | None], Awaitable[Answered]]
+"""How a version is asked, so that whoever follows or shares requests hears of pictures, too."""
 MOST_PIXELS: Final = 50_000_000
 
 
@@ -49,15 +52,15 @@ class Eyes:
         self._pool = ThreadPoolExecutor(threads, "eyes")
         self._most = most_pixels
 
-    async def see(self, served: Served, data: bytes | bytearray, name: str, timeout: float | None) -> Seen:
+    async def see(self, ask: Ask, served: Served, data: bytes | bytearray, name: str, timeout: float | None) -> Seen:
         """What a model finds on a picture that is still a file's bytes."""
         loop, began = asyncio.get_running_loop(), time.perf_counter()
         picture = await loop.run_in_executor(self._pool, self._decoded, data, name)
         decoded = time.perf_counter()
-        seen = await self.look(served, picture, timeout)
+        seen = await self.look(ask, served, picture, timeout)
         return Seen(picture, seen.found, {"decode": decoded - began, **seen.stages})
 
-    async def look(self, served: Served, picture: npt.NDArray[np.uint8], timeout: float | None) -> Seen:
+    async def look(self, ask: Ask, served: Served, picture: npt.NDArray[np.uint8], timeout: float | None) -> Seen:
         """What a model finds on a picture."""
         loop, began = asyncio.get_running_loop(), time.perf_counter()
         detector = served.detector((picture.shape[0], picture.shape[1]))
@@ -69,7 +72,7 @@ class Eyes:
 
         feeds, fits = await loop.run_in_executor(self._pool, filled)
         ready = time.perf_counter()
-        answered = await served.ask(feeds, timeout)
+        answered = await ask(served, feeds, timeout)
         ended = time.perf_counter()
         found = await loop.run_in_executor(self._pool, lambda: detector.read(answered.outputs, fits)[0])
         stages = {"prepare": ready - began, "queue": answered.queued, "compute": answered.computed}

@@ -69,12 +69,11 @@ class Routes:
         asked = "GET" if method == "HEAD" else method
         if (plain := self._plain.get((asked, path))) is not None:
             return plain, {}
-        allowed = {one.method for one in self._plain.values() if one.path == path}
-        for one in self._varying:
-            if (found := one.pattern.fullmatch(path)) is not None:
-                if one.method == asked:
-                    return one, found.groupdict()
-                allowed.add(one.method)
+        fitting = [(one, found) for one in self._varying if (found := one.pattern.fullmatch(path)) is not None]
+        for one, found in fitting:
+            if one.method == asked:
+                return one, found.groupdict()
+        allowed = {one.method for one, _ in fitting} | {way for way, plain in self._plain if plain == path}
         if allowed:
             allow = ((b"allow", ", ".join(sorted(allowed)).encode()),)
             fix = f"use {' or '.join(sorted(allowed))}"

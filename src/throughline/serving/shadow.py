@@ -14,6 +14,7 @@ import numpy as np
 
 from throughline.contracts.artifacts import Array
 from throughline.contracts.errors import ThroughlineError
+from throughline.serving.batcher import Answered
 from throughline.serving.served import Served
 from throughline.stats.paired import mean_interval, t_test, wilcoxon
 
@@ -32,12 +33,14 @@ class Shadow:
         self._apart: list[float] = []
         self._sizes: list[tuple[float, float]] = []
 
-    def follow(self, feeds: Mapping[str, Array], outputs: Mapping[str, Array]) -> None:
+    def follow(self, feeds: Mapping[str, Array], answer: asyncio.Future[Answered]) -> None:
         """Ask the same, and compare, once there is time: whoever was answered waits for none of it."""
+        if answer.cancelled() or answer.exception() is not None:
+            return
         if len(self._pending) >= _AT_ONCE or self.served.batcher.waiting:
             self.left_out += 1
             return
-        task = asyncio.get_running_loop().create_task(self._compare(feeds, outputs))
+        task = asyncio.get_running_loop().create_task(self._compare(feeds, answer.result().outputs))
         self._pending.add(task)
         task.add_done_callback(self._pending.discard)
 
