@@ -76,11 +76,11 @@ def wrk(running: Running, clients: int, seconds: float) -> float | None:
         return None
     head, _, body = running.server.form.request(pictures(1)[0], None).partition(b"\r\n\r\n")
     first, *headers = head.decode().split("\r\n")
-    lines = [f'wrk.headers["{name}"] = "{value}"' for name, _, value in (line.partition(": ") for line in headers)]
+    told = [(name, value) for name, _, value in (line.partition(": ") for line in headers) if name != "Content-Length"]
+    lines = [f'wrk.headers["{name}"] = "{value}"' for name, value in told]
     with tempfile.TemporaryDirectory() as folder:
         (Path(folder) / "body").write_bytes(body)
         script = [f'local file = io.open("{folder}/body", "rb")', 'wrk.method, wrk.body = "POST", file:read("*a")']
-        lines = [line for line in lines if "Content-Length" not in line]
         (Path(folder) / "ask.lua").write_text("\n".join([*script, *lines]))
         url = f"http://127.0.0.1:{running.port}{first.split()[1]}"
         command = ["wrk", "-t1", f"-c{clients}", f"-d{max(1, round(seconds))}s", "-s", f"{folder}/ask.lua", url]

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import math
+import time
 from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -26,6 +27,7 @@ Kind: TypeAlias = tuple[Any, ...]
 
 _GAP = 1e-3
 """While requests come at least this often, a batch that more are expected for waits for the next."""
+_FORGETS = 0.9
 _SOON = 0.02
 """Who was answered so short a time ago may be about to ask again."""
 
@@ -86,6 +88,7 @@ class Batcher:
         self._rows = self._ahead = self._number = 0
         self._last_arrival = self._last_answer = -math.inf
         self._expected = 0
+        self._behind = 0.0  # how long an answer lies ready until we look at it
         self._timer: asyncio.TimerHandle | None = None
         self._alarm: asyncio.TimerHandle | None = None
         self._alarm_at = math.inf
@@ -188,8 +191,8 @@ class Batcher:
                 break
             rows = self._ready(line)
             full = rows >= self.limits.rows
-            if self._lanes.free <= 0 and not (full and self._ahead < self._lanes.count):
-                break  # a full batch may lie ready, so that the model need not wait for us
+            if self._lanes.free <= 0 and not (full and self._ahead < self._enough_ahead()):
+                break
             now = self._loop.time()
             until = now if full else self._worth_waiting(line[0], rows, now)
             if until > now:
@@ -252,6 +255,10 @@ class Batcher:
         since = max(first.arrived, self._last_answer)  # before that the model was busy, and nobody waited for others
         return min(since + self.limits.latency, max(self._last_arrival, self._last_answer) + _GAP)
 
+    def _enough_ahead(self) -> int:
+        """How many full batches may lie ready, so that the model need not wait for us while we do other things."""
+        return self._lanes.count * (1 + int(self._behind / max(1e-3, self.pace.of(self.limits.rows))))
+
     def _start(self, line: deque[Waiting]) -> None:
         batch, rows, now = list[Waiting](), 0, self._loop.time()
         while (line and rows + line[0].rows <= self.limits.rows) or not batch:
@@ -280,6 +287,7 @@ class Batcher:
         self.pace.saw(rows, ran.seconds)
         self._watch(rows, ran.seconds)
         now = self._loop.time()
+        self._behind = max(time.monotonic() - ran.ended, _FORGETS * self._behind)
         self._expected, self._last_answer = rows + self._rows, now
         for one, outputs in zip(batch, ran.answers, strict=True):
             if one.answer.done():

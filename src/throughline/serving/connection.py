@@ -15,6 +15,7 @@ import resource
 import time
 from typing import TYPE_CHECKING, Any, Final, final
 
+from throughline.serving.glimpse import head_of
 from throughline.serving.house import House
 from throughline.serving.served import Served
 
@@ -40,8 +41,6 @@ _UPGRADE: Final = re.compile(rb"(^|\n)upgrade[ \t]*:", re.IGNORECASE)
 _RESERVE: Final = 96
 """Descriptors that are left for models, files and everything else."""
 _TICK: Final = 0.01
-_BEHIND: Final = 0.025
-"""Being so many seconds behind, the server lets go of those that it refuses."""
 
 
 @final
@@ -115,7 +114,8 @@ class Watched(Spoken):
         self._got = self._chunks = self._head_bytes = 0
         self._asks: Served | None = None
         self._ended = False  # nothing more that it sends is looked at
-        self._passing = False  # a request that was refused already, whose body still comes
+        self._begun = False  # a request, and it is not whole yet
+        self._owed, self._refused = 0, -math.inf  # of the last one that was refused: what still comes, and when it was
         self.leaving: set[asyncio.Future[Any]] = set()
         self.crowd.came(self)
 
@@ -170,10 +170,18 @@ class Watched(Spoken):
 
     def data_received(self, data: bytes) -> None:
         """Bytes of a request."""
-        if self._head_since is None and self._body_since is None:
-            self._head_since = time.monotonic()
         if self._ended:
             return
+        if self._owed:
+            passed = min(self._owed, len(data))
+            self._owed -= passed
+            self._body_since = self._body_since if self._owed else None
+            data = data[passed:]
+        if not data or self._turned_away(data):
+            return
+        if self._head_since is None and self._body_since is None:
+            self._head_since = time.monotonic()
+        self._begun = True
         if self._body_since is None:
             end = data.find(b"\r\n\r\n")  # what follows is a body, which nobody need search
             if data.find(b"pgrade", 0, end if end >= 0 else len(data)) >= 0:
@@ -188,7 +196,7 @@ class Watched(Spoken):
 
     def on_message_begin(self) -> None:
         """A request begins, maybe right behind another."""
-        self._head_since, self._body_since, self._head_bytes = time.monotonic(), None, 0
+        self._head_since, self._body_since, self._head_bytes, self._begun = time.monotonic(), None, 0, True
         super().on_message_begin()
 
     def on_url(self, url: bytes) -> None:
@@ -211,24 +219,17 @@ class Watched(Spoken):
         if self._deaf:
             return
         self._body_since, self._got, self._chunks = time.monotonic(), 0, 0
-        served = self._free_to_ask()
-        if self._deaf or self._passing:
-            return
         self.scope["throughline.leaving"] = self.leaving  # type: ignore[typeddict-unknown-key]
         super().on_headers_complete()
         if self.scope["method"] != "HEAD":
             self.cycle.transport = _Whole(self.transport, self.cycle)  # type: ignore[assignment]
-        self._asks = served
+        house = self.crowd.house
+        self._asks = house.asked_for(self.url) if house is not None and self.scope["method"] == "POST" else None
 
     def on_message_complete(self) -> None:
         """The request is whole."""
-        self._body_since = None
-        if self._passing:
-            self._passing = False
-            self.timeout_keep_alive_task = self.loop.call_later(
-                self.timeout_keep_alive, self.timeout_keep_alive_handler
-            )
-        elif not self._deaf:
+        self._body_since, self._begun = None, False
+        if not self._deaf:
             # its time begins now: how long a client takes to send is no part of it
             self.scope["throughline.since"] = time.monotonic()  # type: ignore[typeddict-unknown-key]
             if self._asks is not None and "throughline.over" not in self.scope:
@@ -240,7 +241,7 @@ class Watched(Spoken):
     def on_body(self, body: bytes) -> None:
         """A piece of the body."""
         self._got += len(body)
-        if not self._passing and not self._deaf:
+        if not self._deaf:
             super().on_body(body)
 
     def on_chunk_header(self) -> None:
@@ -249,28 +250,40 @@ class Watched(Spoken):
         if self._chunks > MOST_CRUMBS + self._got // CRUMB:
             self._refuse("413 Content Too Large", "the body comes in crumbs; send larger pieces")
 
-    def _free_to_ask(self) -> Served | None:
-        """What a request asks, where that is known by its head alone; it is refused where there is too much to do."""
+    def _turned_away(self, data: bytes) -> bool:
+        """Refuse a request by the look of it, where there is too much to do; what is left of its body is let pass."""
         house = self.crowd.house
-        if house is None or self.parser.get_method() != b"POST" or self._answering:
-            return None
-        served = house.asked_for(self.url)
-        if served is None:
-            return None
-        wait = house.busy(served, self.headers)
+        if house is None or self._begun or self._answering or (head := head_of(data)) is None:
+            return False
+        served, owed = house.asked_for(head.url), head.size + head.body - len(data)
+        if served is None or not served.pressed(house.lag) or head.body > house.bounds.body:
+            return False  # it may be answered, or is to be told something else
+        if owed < 0 or (owed and not head.stays):
+            return False  # there is another right behind it, or one who would hear nothing if we closed now
+        wait = house.busy(served, head.seconds(data))
         if wait is None:
-            return served
-        self._passing = True
-        # who is let go need not be read to the end, and comes back through the door, where the queue is the kernel's
-        keep = self.parser.should_keep_alive() and not self.expect_100_continue and house.lag < _BEHIND
+            return False
+        now = time.monotonic()
+        self._head_since, self._refused, self._owed, self._got = None, now, owed, 0
+        self._body_since = now if owed else None
         self.transport.write(
             b"HTTP/1.1 503 Service Unavailable\r\ncontent-type: application/json\r\nretry-after: %d\r\n"
             b"content-length: %d\r\n%s\r\n%s"
-            % (max(1, math.ceil(wait)), len(_BUSY), b"" if keep else b"connection: close\r\n", _BUSY)
+            % (max(1, math.ceil(wait)), len(_BUSY), b"" if head.stays else b"connection: close\r\n", _BUSY)
         )
-        if not keep:
+        if not head.stays:
             self.transport.close()
-        return None
+        elif self.timeout_keep_alive_task is None:
+            self.timeout_keep_alive_handler()
+        return True
+
+    def timeout_keep_alive_handler(self) -> None:
+        """End the connection, unless a request that came on it meanwhile was refused."""
+        left = self._refused + self.timeout_keep_alive - time.monotonic()
+        if left > 0 and not self.transport.is_closing():
+            self.timeout_keep_alive_task = self.loop.call_later(left, self.timeout_keep_alive_handler)
+        else:
+            super().timeout_keep_alive_handler()
 
     @property
     def _deaf(self) -> bool:

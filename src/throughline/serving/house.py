@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TypeAlias, final
 
@@ -103,11 +103,9 @@ class House:
             return None
         return model.current if model is not None and model.weights else None
 
-    def busy(self, served: Served, headers: Sequence[tuple[bytes, bytes]]) -> float | None:
-        """After how many seconds to come again with a request of these headers, where there is no time for it now."""
-        said = next((value for name, value in headers if name == b"x-timeout-ms"), b"")
-        timeout = int(said) / 1e3 if said.isdigit() and len(said) < 10 else served.running.timeout
-        wait = served.busy(timeout, self.lag)
+    def busy(self, served: Served, timeout: float | None) -> float | None:
+        """After how many seconds to come again, where there is no time for a request now that has so much."""
+        wait = served.busy(served.running.timeout if timeout is None else timeout, self.lag)
         if wait is not None:
             self.metrics.failed("overload", "http")
         return wait

@@ -30,10 +30,11 @@ Predict: TypeAlias = Callable[[Mapping[str, Array]], dict[str, Array]]
 @final
 @dataclass(frozen=True, slots=True)
 class Ran:
-    """What came of a batch: for each request its outputs or its error, and the seconds that the model took."""
+    """What came of a batch: for each request its outputs or its error, the seconds that the model took, and when."""
 
     answers: list[Outcome]
     seconds: float
+    ended: float = field(default_factory=time.monotonic)
 
 
 @final

@@ -31,6 +31,10 @@ _APART: Final = 0.02
 _RUNS: Final = 3
 _OF_TIMEOUT: Final = 0.8
 """Of the time that a request has, the model's part; the rest is for the way there and back."""
+_SURE: Final = 0.6
+"""The same where others wait already: whoever is let in then is to be answered even if it takes longer than it did."""
+_CALM: Final = 0.005
+"""A server that is so many seconds behind is not."""
 
 
 @final
@@ -138,8 +142,12 @@ class Served:
         if not batches and 2 * lag < _OF_TIMEOUT * timeout:
             return None
         full = self.batcher.pace.of(self.rows) / self.session.lanes
-        late = (batches + 1) * full + 2 * lag - _OF_TIMEOUT * timeout
+        late = (batches + 1) * full + 2 * lag - _SURE * timeout
         return max(late, full) if late > 0 else None
+
+    def pressed(self, lag: float) -> bool:
+        """There may be too much to do."""
+        return self.inside >= self.rows or lag > _CALM
 
     @contextmanager
     def held(self) -> Iterator[Served]:
