@@ -5,9 +5,9 @@ from __future__ import annotations
 import ast
 import json
 import os
-import shutil
 import socket
 import subprocess
+import sys
 import time
 import urllib.error
 import urllib.request
@@ -22,7 +22,7 @@ from throughline.contracts.errors import InputError
 from throughline.models.session import open_model
 from throughline.serving.deploying import TARGETS
 
-BENTOML = shutil.which("bentoml")
+BENTOML = Path(sys.executable).with_name("bentoml")
 
 
 def made(path: Path, out: Path, **given: object) -> Path:
@@ -68,7 +68,7 @@ def test_what_bentoml_cannot_do_is_refused(tmp_path: Path) -> None:
         made(write_model(tmp_path / "m.onnx", shape=(4, 3)), tmp_path / "b")
 
 
-@pytest.mark.skipif(BENTOML is None, reason="no BentoML")
+@pytest.mark.skipif(not BENTOML.exists(), reason="no BentoML")
 def test_it_is_built_and_answers(tmp_path: Path) -> None:
     model = write_model(tmp_path / "m.onnx")
     out = made(model, tmp_path / "out")
