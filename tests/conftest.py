@@ -6,6 +6,7 @@ import os
 import shutil
 import sqlite3
 import sys
+from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
@@ -45,6 +46,15 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     for reason, needed in _NEEDED:
         if lacking := sum(reason in str(report.longrepr) for report in skipped):
             terminalreporter.write_line(f"NOT RUN: {lacking} tests need {needed}, and none was found", yellow=True)
+
+
+@pytest.fixture
+def one_core() -> Iterator[None]:
+    """Models that are measured with every core take four times as long where other tests do the same beside them."""
+    before = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {max(before)})
+    yield
+    os.sched_setaffinity(0, before)
 
 
 @pytest.fixture

@@ -176,6 +176,7 @@ def test_weights_are_measured_with_what_builds_their_network_and_refused_without
     assert "--class" in raised.value.fix
 
 
+@pytest.mark.usefixtures("one_core")
 def test_weights_are_evaluated_and_run_as_the_file_made_of_them_is(tmp_path: Path) -> None:
     builds = "throughline.testing.demo_detector:build"
     data = str(write_yolo(World(4, 320, 192), tmp_path / "street", train=1, val=3))

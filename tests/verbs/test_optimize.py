@@ -75,6 +75,7 @@ def test_it_takes_what_it_measured_to_be_fastest_and_goes_on_where_it_was(
     assert {one.setting for one in first.tried} < {one.setting for one in again.tried}
 
 
+@pytest.mark.usefixtures("one_core")
 def test_killed_it_goes_on_with_what_it_knew(model: Path, streets: Path, tmp_path: Path) -> None:
     folder = tmp_path / "search"
     asked = ["optimize", str(model), "--data", str(streets), "--out", str(folder), "--imgsz", "320"]
@@ -126,6 +127,7 @@ def test_pictures_that_nobody_labelled_decide_nothing(model: Path, streets: Path
         search(model, streets.parent / "images" / "val", tmp_path / "search")
 
 
+@pytest.mark.usefixtures("one_core")
 def test_what_was_done_before_the_search_is_in_the_passport_too(streets: Path, tmp_path: Path) -> None:
     weights = tmp_path / "detector.safetensors"
     for suffix in (".safetensors", ".safetensors.passport.json"):

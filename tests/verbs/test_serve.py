@@ -24,6 +24,7 @@ from throughline.verbs.serve import ServeReport, serve
 def served(model: str, use: Callable[[int, int | None, int | None], None], **options: object) -> ServeReport:
     """Serve in this process, use it from another thread, and end it as an operator does."""
     failed: list[BaseException] = []
+    over = threading.Event()
 
     def up(host: str, port: int, grpc: int | None, ops: int | None) -> None:
         def go() -> None:
@@ -31,12 +32,16 @@ def served(model: str, use: Callable[[int, int | None, int | None], None], **opt
                 use(port, grpc, ops)
             except BaseException as error:
                 failed.append(error)
-            os.kill(os.getpid(), signal.SIGTERM)
+            if not over.is_set():  # otherwise nobody hears the signal but whoever runs these tests
+                os.kill(os.getpid(), signal.SIGTERM)
 
         threading.Thread(target=go).start()
 
     given: dict[str, object] = {"port": 0, "grpc_port": 0, "ops_port": 0, **options}
-    report = serve(model, callback=up, **given)  # type: ignore[arg-type]
+    try:
+        report = serve(model, callback=up, **given)  # type: ignore[arg-type]
+    finally:
+        over.set()
     if failed:
         raise failed[0]
     return report

@@ -106,6 +106,7 @@ def small_streets(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_yolo(World(31, 160, 96), tmp_path_factory.mktemp("data") / "streets", 12, 4)
 
 
+@pytest.mark.usefixtures("one_core")
 def test_the_bundled_detector_goes_on_from_its_weights_and_is_read_by_its_decoder(
     tmp_path: Path, small_streets: Path
 ) -> None:
@@ -219,6 +220,7 @@ def test_pictures_that_nobody_has_labelled_are_refused(tmp_path: Path, small_str
         begin(recipe, Run(tmp_path, lambda values, step: None, print))
 
 
+@pytest.mark.usefixtures("one_core")
 def test_a_teacher_says_what_is_on_pictures_that_nobody_labelled(tmp_path: Path) -> None:
     write_yolo(World(8, 320, 192), tmp_path / "street", train=6, val=2)
     shutil.rmtree(tmp_path / "street" / "labels" / "train")
