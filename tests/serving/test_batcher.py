@@ -213,3 +213,16 @@ def test_after_it_was_drained_it_takes_nothing_more() -> None:
             batcher.ask(*feed(2), LONG)
 
     assert run(use, open_=True).asked() == [1]
+
+
+def test_what_lies_ready_still_takes_all_of_its_time() -> None:
+    async def use(batcher: Batcher, model: Doubling) -> None:
+        batcher._behind = 3.0  # so that several lie ready
+        answers = [batcher.ask({"x": np.ones((1, 1))}, 1, (), LONG) for _ in range(4)]
+        assert batcher.waiting == 0
+        batcher._running = {at: (since - 9.0, batch) for at, (since, batch) in batcher._running.items()}
+        assert batcher.delay() == pytest.approx(4.0)  # of those four, the first is over any moment
+        model.may.set()
+        await asyncio.gather(*answers)
+
+    run(use, rows=1, pace=1.0)

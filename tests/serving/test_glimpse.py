@@ -21,8 +21,10 @@ MIB = 2**20
 CHUNKED = "Transfer-Encoding: chunked"
 
 
-def asked(seconds: float | None = None) -> bytes:
-    told = {} if seconds is None else {"parameters": {"timeout": round(seconds * 1e6)}}
+def asked(seconds: float | None = None, **parameters: int) -> bytes:
+    if seconds is not None:
+        parameters["timeout"] = round(seconds * 1e6)
+    told = {"parameters": parameters} if parameters else {}
     return json.dumps({"inputs": [tensor("x", [1, 1], "FP32", [5])], **told}).encode()
 
 
@@ -134,6 +136,13 @@ def test_who_is_refused_may_go_on_asking_on_the_same_connection(pressed: Live) -
     assert statuses(pressed, HEALTHY, REFUSED, HEALTHY) == [200, 503, 200]
     assert statuses(pressed, post(asked(), "Connection: close"), b"") == [503]
     assert int(pressed.ask("POST", INFER, asked())[2]["retry-after"]) >= 1
+
+
+def test_whoever_goes_before_others_is_heard_by_the_queue(pressed: Live) -> None:
+    for body, said in ((asked(), "there is more to do"), (asked(priority=3), "an answer would take")):
+        status, answer, _ = pressed.ask("POST", INFER, body)
+        assert status == 503
+        assert said in answer["error"]
 
 
 def test_what_is_wrong_is_said_to_be_wrong_all_the_same(pressed: Live) -> None:

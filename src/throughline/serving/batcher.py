@@ -109,8 +109,10 @@ class Batcher:
     def delay(self, rows: int = 1) -> float:
         """How long a request that came now would take, in seconds."""
         now = self._loop.time()
-        begun = [max(0.0, since + self.pace.of(sum(one.rows for one in batch)) - now)
-                 for since, batch in self._running.values()]  # fmt: skip
+        takes = [(since, self.pace.of(sum(one.rows for one in batch))) for since, batch in self._running.values()]
+        lanes = self._lanes.count
+        begun = [max(0.0, since + seconds - now) for since, seconds in takes[:lanes]]
+        begun += [seconds for _, seconds in takes[lanes:]]  # they lie ready, and have not begun
         batches, left = divmod(self._rows + rows, self.limits.rows)
         ahead = sum(begun) + batches * self.pace.of(self.limits.rows) + (self.pace.of(left) if left else 0.0)
         return ahead / self._lanes.count if ahead > self.pace.of(rows) else ahead
@@ -287,6 +289,8 @@ class Batcher:
         self.pace.saw(rows, ran.seconds)
         self._watch(rows, ran.seconds)
         now = self._loop.time()
+        for following in list(self._running)[self._lanes.count - 1 : self._lanes.count]:
+            self._running[following] = now, self._running[following][1]  # it lay ready, and begins now
         self._behind = max(time.monotonic() - ran.ended, _FORGETS * self._behind)
         self._expected, self._last_answer = rows + self._rows, now
         for one, outputs in zip(batch, ran.answers, strict=True):

@@ -258,8 +258,8 @@ class Watched(Spoken):
         served, owed = house.asked_for(head.url), head.size + head.body - len(data)
         if served is None or not served.pressed(house.lag) or head.body > house.bounds.body:
             return False  # it may be answered, or is to be told something else
-        if owed < 0 or (owed and not head.stays):
-            return False  # there is another right behind it, or one who would hear nothing if we closed now
+        if owed < 0 or (owed and not head.stays) or head.ranked(data):
+            return False  # there is another right behind it, one who would hear nothing if we closed now, or a rank
         wait = house.busy(served, head.seconds(data))
         if wait is None:
             return False

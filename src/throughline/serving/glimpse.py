@@ -46,6 +46,10 @@ class Head:
         said = None if at < 0 else _TIMEOUT_SAID.match(data, at)
         return self.timeout if said is None else int(said[1]) / 1e6
 
+    def ranked(self, data: bytes) -> bool:
+        """It may go before others, which only the queue can tell."""
+        return data.find(b'"priority"', self.size) >= 0
+
 
 def head_of(data: bytes) -> Head | None:
     """The head that these bytes begin with; None where they must be parsed to be known."""
