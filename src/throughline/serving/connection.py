@@ -115,6 +115,7 @@ class Watched(Spoken):
         self._asks: Served | None = None
         self._ended = False  # nothing more that it sends is looked at
         self._begun = False  # a request, and it is not whole yet
+        self._kept = b""  # a head whose body says how much time there is
         self._owed, self._refused = 0, -math.inf  # of the last one that was refused: what still comes, and when it was
         self.leaving: set[asyncio.Future[Any]] = set()
         self.crowd.came(self)
@@ -177,6 +178,7 @@ class Watched(Spoken):
             self._owed -= passed
             self._body_since = self._body_since if self._owed else None
             data = data[passed:]
+        data, self._kept = self._kept + data, b""
         if not data or self._turned_away(data):
             return
         if self._head_since is None and self._body_since is None:
@@ -260,10 +262,13 @@ class Watched(Spoken):
             return False  # it may be answered, or is to be told something else
         if owed < 0 or (owed and not head.stays) or head.ranked(data):
             return False  # there is another right behind it, one who would hear nothing if we closed now, or a rank
+        now = time.monotonic()
+        if head.body and owed == head.body:
+            self._kept, self._head_since = data, self._head_since or now
+            return True
         wait = house.busy(served, head.seconds(data))
         if wait is None:
             return False
-        now = time.monotonic()
         self._head_since, self._refused, self._owed, self._got = None, now, owed, 0
         self._body_since = now if owed else None
         self.transport.write(
