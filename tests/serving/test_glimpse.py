@@ -93,11 +93,11 @@ def pressed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Live]:
     folder: Path = tmp_path_factory.mktemp("pressed")
     model = made.labours(folder / "slow.onnx", 12_000)
     with serving(model, "--max-batch-size", "1", "--max-body-mb", "8", folder=folder) as live, ExitStack() as held:
-        for number in range(8):
+        for number in range(40):
             whole = post(asked(), "X-Timeout-Ms: 600000") if number % 2 else post(asked(600))
             held.enter_context(live.raw(whole))
         until = time.monotonic() + 30
-        while live.metric("throughline_in_flight") < 5:
+        while live.metric("throughline_in_flight") < 20:
             assert time.monotonic() < until
         yield live
         assert '"event":"fault"' not in live.text
