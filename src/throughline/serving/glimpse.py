@@ -15,6 +15,7 @@ from typing import Final, final
 _FIRST: Final = re.compile(rb"POST (/[^\s]*) HTTP/1\.1\r\n")
 _LENGTH: Final = re.compile(rb"\r\ncontent-length:[ \t]*(\d{1,12})[ \t]*\r\n")
 _TIMEOUT: Final = re.compile(rb"\r\nx-timeout-ms:[ \t]*(\d{1,9})[ \t]*\r\n")
+_WORDS: Final = re.compile(rb"\r\ninference-header-content-length:[ \t]*(\d{1,12})[ \t]*\r\n")
 _TIMEOUT_SAID: Final = re.compile(rb'"timeout"\s*:\s*"?([1-9]\d{0,17})')
 _ODD: Final = (b"transfer-encoding", b"expect", b"upgrade", b"\r\n ", b"\r\n\t")
 _LONG: Final = 2048
@@ -30,6 +31,7 @@ class Head:
         url: what is asked.
         size: how long it is itself.
         body: how long what follows is.
+        words: where what it says in words ends, and its numbers begin.
         timeout: the seconds that it says it has.
         stays: its connection is for more requests.
     """
@@ -37,18 +39,19 @@ class Head:
     url: bytes
     size: int
     body: int
+    words: int
     timeout: float | None
     stays: bool
 
     def seconds(self, data: bytes) -> float | None:
         """The seconds that the request has: what its body says goes before what its head says."""
-        at = data.find(b'"timeout"', self.size)
+        at = data.find(b'"timeout"', self.size, self.words)
         said = None if at < 0 else _TIMEOUT_SAID.match(data, at)
         return self.timeout if said is None else int(said[1]) / 1e6
 
     def ranked(self, data: bytes) -> bool:
         """It may go before others, which only the queue can tell."""
-        return data.find(b'"priority"', self.size) >= 0
+        return data.find(b'"priority"', self.size, self.words) >= 0
 
 
 def head_of(data: bytes) -> Head | None:
@@ -69,4 +72,6 @@ def _read(given: bytes) -> Head | None:
         return None
     said = _TIMEOUT.search(head)
     timeout = int(said[1]) / 1e3 if said is not None else None
-    return Head(first[1], len(given), int(lengths[0]), timeout or None, b"\r\nconnection: close" not in head)
+    body, words = int(lengths[0]), _WORDS.search(head)
+    ends = len(given) + (body if words is None else int(words[1]))
+    return Head(first[1], len(given), body, ends, timeout or None, b"\r\nconnection: close" not in head)
