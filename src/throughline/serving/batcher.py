@@ -28,6 +28,7 @@ Kind: TypeAlias = tuple[Any, ...]
 _GAP = 1e-3
 """While requests come at least this often, a batch that more are expected for waits for the next."""
 _FORGETS = 0.9
+"""How far behind we are is noticed at once, and forgotten by so much with each batch."""
 _SOON = 0.02
 """Who was answered so short a time ago may be about to ask again."""
 
@@ -85,7 +86,7 @@ class Batcher:
         self._loop = asyncio.get_running_loop()
         self._lines: dict[Kind, deque[Waiting]] = {}
         self._running: dict[int, tuple[float, list[Waiting]]] = {}
-        self._rows = self._ahead = self._number = 0
+        self._rows = self._number = 0
         self._last_arrival = self._last_answer = -math.inf
         self._expected = 0
         self._behind = 0.0  # how long an answer lies ready until we look at it
@@ -193,7 +194,7 @@ class Batcher:
                 break
             rows = self._ready(line)
             full = rows >= self.limits.rows
-            if self._lanes.free <= 0 and not (full and self._ahead < self._enough_ahead()):
+            if self._lanes.free <= 0 and not (full and self._may_lie_ready()):
                 break
             now = self._loop.time()
             until = now if full else self._worth_waiting(line[0], rows, now)
@@ -257,9 +258,10 @@ class Batcher:
         since = max(first.arrived, self._last_answer)  # before that the model was busy, and nobody waited for others
         return min(since + self.limits.latency, max(self._last_arrival, self._last_answer) + _GAP)
 
-    def _enough_ahead(self) -> int:
-        """How many full batches may lie ready, so that the model need not wait for us while we do other things."""
-        return self._lanes.count * (1 + int(self._behind / max(1e-3, self.pace.of(self.limits.rows))))
+    def _may_lie_ready(self) -> bool:
+        """Another full batch may, so that the model need not wait for us while we do other things."""
+        enough = 1 + int(self._behind / max(1e-3, self.pace.of(self.limits.rows)))
+        return len(self._running) - self._lanes.count < self._lanes.count * enough
 
     def _start(self, line: deque[Waiting]) -> None:
         batch, rows, now = list[Waiting](), 0, self._loop.time()
@@ -278,13 +280,11 @@ class Batcher:
             return
         self._number += 1
         self._running[self._number] = now, batch
-        self._ahead = max(0, len(self._running) - self._lanes.count)
         number = self._number
         self._lanes.run([one.feeds for one in batch], lambda ran: self._done(number, ran))
 
     def _done(self, number: int, ran: Ran) -> None:
         _, batch = self._running.pop(number)
-        self._ahead = max(0, len(self._running) - self._lanes.count)
         rows = sum(one.rows for one in batch)
         self.pace.saw(rows, ran.seconds)
         self._watch(rows, ran.seconds)

@@ -265,6 +265,7 @@ class Watched(Spoken):
         now = time.monotonic()
         if head.body and owed == head.body:
             self._kept, self._head_since = data, self._head_since or now
+            self._unset_keepalive_if_required()
             return True
         wait = house.busy(served, head.seconds(data))
         if wait is None:

@@ -69,11 +69,11 @@ class Routes:
         asked = "GET" if method == "HEAD" else method
         if (plain := self._plain.get((asked, path))) is not None:
             return plain, {}
-        fitting = [(one, found) for one in self._varying if (found := one.pattern.fullmatch(path)) is not None]
-        for one, found in fitting:
-            if one.method == asked:
+        for one in self._varying:
+            if one.method == asked and (found := one.pattern.fullmatch(path)) is not None:
                 return one, found.groupdict()
-        allowed = {one.method for one, _ in fitting} | {way for way, plain in self._plain if plain == path}
+        allowed = {one.method for one in self._varying if one.pattern.fullmatch(path) is not None}
+        allowed |= {way for way, plain in self._plain if plain == path}
         if allowed:
             allow = ((b"allow", ", ".join(sorted(allowed)).encode()),)
             fix = f"use {' or '.join(sorted(allowed))}"
